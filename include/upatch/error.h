@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef UPATCH_ERROR_H
+#define UPATCH_ERROR_H
+
+/*
+ * Why something was refused.
+ *
+ * This one list feeds the message text, the JSON field "reason", the D-Bus error name and the
+ * exit status of upatchctl, so that a reason is the same thing everywhere. To add one, add a line
+ * here; names are stable once released.
+ *
+ * X(identifier, "name", exit status, "what to do next")
+ */
+
+#include <sys/types.h>
+
+/* Exit statuses of upatchctl. */
+enum upatch_exit {
+	UPATCH_EXIT_DONE = 0,	 /* done */
+	UPATCH_EXIT_REFUSED = 1, /* refused or failed, the target is as it was */
+	UPATCH_EXIT_USAGE = 2,	 /* wrong command line */
+	UPATCH_EXIT_PENDING = 3, /* begun, still open at the deadline */
+	UPATCH_EXIT_NOTHING = 4, /* nothing matched */
+};
+
+/* clang-format off */
+#define UPATCH_REASONS(X) \
+	X(NONE,            "none",             UPATCH_EXIT_DONE,    "") \
+	/* the caller and the machine */ \
+	X(USAGE,           "usage",            UPATCH_EXIT_USAGE,   "see upatchctl --help") \
+	X(NO_MEMORY,       "no-memory",        UPATCH_EXIT_REFUSED, "free memory and try again") \
+	X(IO,              "io",               UPATCH_EXIT_REFUSED, "check the file or device named above") \
+	X(UNSUPPORTED,     "unsupported",      UPATCH_EXIT_REFUSED, "see the limits in upatch(7)") \
+	X(INTERNAL,        "internal",         UPATCH_EXIT_REFUSED, "report this with the output of --verbose") \
+	/* ELF and patch files */ \
+	X(NOT_ELF,         "not-elf",          UPATCH_EXIT_REFUSED, "give the path of an ELF file") \
+	X(BAD_ELF,         "bad-elf",          UPATCH_EXIT_REFUSED, "the file is damaged: install it again") \
+	X(BAD_PATCHFILE,   "bad-patchfile",    UPATCH_EXIT_REFUSED, "build the patch file again") \
+	X(PATCHFILE_VERSION, "patchfile-version", UPATCH_EXIT_REFUSED, "build the patch file with this version of upatchctl") \
+	X(ARCHITECTURE,    "architecture",     UPATCH_EXIT_REFUSED, "build the patch for the target's architecture") \
+	X(COMPILER,        "compiler",         UPATCH_EXIT_REFUSED, "mend the source file named by the compiler") \
+	X(NO_FUNCS,        "no-funcs",         UPATCH_EXIT_REFUSED, "declare UPATCH_OBJECT() and UPATCH_FUNC() in the source") \
+	/* what the patch asks of the target */ \
+	X(BUILD_ID,        "build-id",         UPATCH_EXIT_REFUSED, "build the patch for the object that the target has mapped") \
+	X(NO_OBJECT,       "no-object",        UPATCH_EXIT_NOTHING, "the object is not loaded in this target") \
+	X(NO_FUNCTION,     "no-function",      UPATCH_EXIT_REFUSED, "check the name; give --object with an unstripped file when building") \
+	X(AMBIGUOUS,       "ambiguous",        UPATCH_EXIT_REFUSED, "say which one with sympos") \
+	X(SYMPOS,          "sympos",           UPATCH_EXIT_REFUSED, "use a sympos between 1 and the number of symbols of that name") \
+	X(FUNCTION_SIZE,   "function-size",    UPATCH_EXIT_REFUSED, "build the patch against the object that the target has mapped") \
+	X(BYTES_DIFFER,    "bytes-differ",     UPATCH_EXIT_REFUSED, "remove the breakpoint, uprobe or foreign hook at the function's entry") \
+	X(TOO_SHORT,       "too-short",        UPATCH_EXIT_REFUSED, "patch the function's callers instead") \
+	X(BRANCH_IN_ENTRY, "branch-in-entry",  UPATCH_EXIT_REFUSED, "patch the function's callers instead") \
+	X(ENTRY_CODE,      "entry-code",       UPATCH_EXIT_REFUSED, "patch the function's callers instead") \
+	X(IS_IFUNC,        "is-ifunc",         UPATCH_EXIT_REFUSED, "patch the implementation that the IFUNC resolver chose") \
+	X(RELOC_RANGE,     "reloc-range",      UPATCH_EXIT_REFUSED, "build the payload with -fPIC") \
+	X(RELOC_TYPE,      "reloc-type",       UPATCH_EXIT_REFUSED, "build the payload with -fPIC and the default TLS model") \
+	X(UNRESOLVED,      "unresolved",       UPATCH_EXIT_REFUSED, "the target has no such symbol: load its library first or do without it") \
+	X(TLS_SYMBOL,      "tls-symbol",       UPATCH_EXIT_REFUSED, "use thread-local variables that the target already has") \
+	X(NO_ROOM,         "no-room",          UPATCH_EXIT_REFUSED, "the address space near the object is full") \
+	/* the target */ \
+	X(NO_PROCESS,      "no-process",       UPATCH_EXIT_NOTHING, "check the PID") \
+	X(GONE,            "gone",             UPATCH_EXIT_NOTHING, "the process has exited") \
+	X(KERNEL_THREAD,   "kernel-thread",    UPATCH_EXIT_REFUSED, "kernel threads are patched by klp modules") \
+	X(ZOMBIE,          "zombie",           UPATCH_EXIT_NOTHING, "the process has exited and waits for its parent") \
+	X(PERMISSION,      "permission",       UPATCH_EXIT_REFUSED, "run as root, with CAP_SYS_PTRACE, or through upatchd") \
+	X(TRACED,          "traced",           UPATCH_EXIT_REFUSED, "detach the tracer first") \
+	X(SECCOMP,         "seccomp",          UPATCH_EXIT_REFUSED, "run with CAP_SYS_ADMIN, so that the filter can be suspended") \
+	X(UNINTERRUPTIBLE, "uninterruptible",  UPATCH_EXIT_REFUSED, "the thread sleeps in the kernel: try again later") \
+	X(SHADOW_STACK,    "shadow-stack",     UPATCH_EXIT_REFUSED, "start the program without a user shadow stack") \
+	X(NO_SYSCALL_SITE, "no-syscall-site",  UPATCH_EXIT_REFUSED, "the target maps no C library code that can run a system call for us") \
+	X(RCALL,           "rcall",            UPATCH_EXIT_REFUSED, "see the error named above; the target was put back") \
+	/* the record in the target */ \
+	X(RECORD_CORRUPT,  "record-corrupt",   UPATCH_EXIT_REFUSED, "the target has overwritten its record: restart it") \
+	X(RECORD_VERSION,  "record-version",   UPATCH_EXIT_REFUSED, "use the version of upatch that patched this target") \
+	X(RECORD_FULL,     "record-full",      UPATCH_EXIT_REFUSED, "revert patches that are no longer needed") \
+	/* consistency */ \
+	X(EXISTS,          "exists",           UPATCH_EXIT_REFUSED, "a patch of that name is enabled already") \
+	X(NOT_APPLIED,     "not-applied",      UPATCH_EXIT_NOTHING, "see upatchctl status for the names of enabled patches") \
+	X(BUSY,            "busy",             UPATCH_EXIT_REFUSED, "wait until the open transition completes, or reverse it") \
+	X(IN_FUNCTION,     "in-function",      UPATCH_EXIT_PENDING, "try again, raise --timeout, or see where the thread blocks") \
+	X(UNRELIABLE,      "unreliable",       UPATCH_EXIT_PENDING, "the stack cannot be walked to its root: try again later") \
+	X(STACK_ORDER,     "stack-order",      UPATCH_EXIT_REFUSED, "revert the newer patches first")
+/* clang-format on */
+
+enum upatch_reason {
+#define UPATCH_REASON_ENUM(id, name, status, hint) UPATCH_E_##id,
+	UPATCH_REASONS(UPATCH_REASON_ENUM)
+#undef UPATCH_REASON_ENUM
+	UPATCH_E_COUNT,
+};
+
+/**
+ * struct upatch_error - one refusal, with everything that is known about it
+ * @reason:	which of the reasons above
+ * @error:	negative errno that fits best
+ * @pid:	target, 0 when none is concerned
+ * @tid:	thread of the target, 0 when none is concerned
+ * @patch:	name of the patch, or NULL
+ * @object:	object, by the name the patch gives it, or NULL
+ * @function:	function, or NULL
+ * @message:	what happened, one line without the fields above
+ * @detail:	more lines, such as a backtrace, or NULL
+ *
+ * Strings belong to the context and live until its next call.
+ */
+struct upatch_error {
+	enum upatch_reason reason;
+	int error;
+	pid_t pid;
+	pid_t tid;
+	const char *patch;
+	const char *object;
+	const char *function;
+	const char *message;
+	const char *detail;
+};
+
+/**
+ * upatch_reason_name() - stable name of a reason, as in JSON and D-Bus
+ * @reason: any value; unknown ones give "internal"
+ */
+const char *upatch_reason_name(enum upatch_reason reason);
+
+/** upatch_reason_hint() - what the user can do next, "" when there is nothing to say */
+const char *upatch_reason_hint(enum upatch_reason reason);
+
+/** upatch_reason_exit() - exit status of a program that stops for this reason */
+enum upatch_exit upatch_reason_exit(enum upatch_reason reason);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef UPATCH_UPATCH_H
+#define UPATCH_UPATCH_H
+
+/*
+ * libupatch: replace functions in running programs.
+ *
+ * A context belongs to one thread: tracing a process is bound to the thread that began it. All
+ * functions return 0 or a positive, documented outcome, or a negative errno; after a negative one
+ * upatch_ctx_error() tells reason, place and cause. Outputs are untouched on failure. Every
+ * function with a target may block, at most for its timeout.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <upatch/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct upatch_ctx;
+struct upatch_target;
+struct upatch_patch;
+
+enum upatch_log_level {
+	UPATCH_LOG_WARNING,
+	UPATCH_LOG_INFO, /* milestones of transitions: their text is an interface */
+	UPATCH_LOG_DEBUG,
+};
+
+typedef void (*upatch_log_fn)(void *userdata, enum upatch_log_level level, const char *line);
+
+/* --- context --------------------------------------------------------------------------------- */
+
+/** upatch_version() - version of the library, "MAJOR.MINOR.PATCH" */
+const char *upatch_version(void);
+
+/** upatch_ctx_new() - a context; free it with upatch_ctx_free() after everything made from it */
+int upatch_ctx_new(struct upatch_ctx **ret);
+void upatch_ctx_free(struct upatch_ctx *ctx);
+
+/** upatch_ctx_set_log() - where lines up to @level go; @fn NULL for nowhere, the default */
+void upatch_ctx_set_log(struct upatch_ctx *ctx, enum upatch_log_level level, upatch_log_fn fn,
+			void *userdata);
+
+/** upatch_ctx_error() - the last failure; never NULL, borrowed until the context's next call */
+const struct upatch_error *upatch_ctx_error(const struct upatch_ctx *ctx);
+
+/* --- patch files ----------------------------------------------------------------------------- */
+
+struct upatch_func_info {
+	const char *name;	/* of the original function */
+	const char *replacement; /* symbol in the payload */
+	unsigned int sympos;	/* klp's: 0 when the name is unique, else 1-based */
+	uint64_t old_value;	/* link-time address, 0 when only the name is known */
+	uint64_t old_size;	/* bytes, 0 when unknown */
+	uint64_t new_size;
+};
+
+struct upatch_reloc_info {
+	const char *section;
+	uint64_t offset;
+	const char *type;	/* "R_X86_64_PC32" */
+	const char *symbol;
+	int64_t addend;
+	bool is_private;	/* against a symbol of the object that its dynamic linker does not see */
+};
+
+struct upatch_object_info {
+	const char *name;	/* "" is never used: the executable goes by its name, too */
+	const char *build_id;	/* lower-case hex */
+	size_t payload_size;	/* bytes of the ET_REL payload */
+	const struct upatch_func_info *funcs;
+	size_t nr_funcs;
+	const struct upatch_reloc_info *relocs;
+	size_t nr_relocs;
+};
+
+struct upatch_patch_info {
+	const char *name;
+	const char *version;	 /* or "" */
+	const char *description; /* or "" */
+	const char *arch;	 /* "x86_64" */
+	bool replace;
+	const char *const *cves;
+	size_t nr_cves;
+	const struct upatch_object_info *objects;
+	size_t nr_objects;
+};
+
+/**
+ * upatch_patch_open() - read and validate a .upatch file
+ * Return: 0, or -errno with UPATCH_E_BAD_PATCHFILE, UPATCH_E_NOT_ELF, UPATCH_E_ARCHITECTURE, ...
+ */
+int upatch_patch_open(struct upatch_ctx *ctx, const char *path, struct upatch_patch **ret);
+void upatch_patch_close(struct upatch_patch *patch);
+
+/** upatch_patch_info() - what is in it; borrowed, lives as long as the patch */
+const struct upatch_patch_info *upatch_patch_info(const struct upatch_patch *patch);
+
+/* --- targets ----------------------------------------------------------------------------------- */
+
+/**
+ * upatch_target_open() - take hold of a process, by PID
+ *
+ * Binds to this very process (a pidfd and its start time): when the PID is reused later calls
+ * fail with UPATCH_E_GONE. Does not stop or change it.
+ */
+int upatch_target_open(struct upatch_ctx *ctx, pid_t pid, struct upatch_target **ret);
+void upatch_target_close(struct upatch_target *target);
+
+enum upatch_flags {
+	UPATCH_NO_WAIT = 1, /* begin the transition, do not wait until it completes */
+};
+
+struct upatch_options {
+	size_t size;	     /* sizeof(struct upatch_options) */
+	unsigned int flags;  /* enum upatch_flags */
+	unsigned int timeout_ms; /* how long threads may take to leave; 0: one attempt */
+};
+
+/* What an operation cost the target. All times in nanoseconds. */
+struct upatch_cost {
+	uint64_t longest_pause; /* of any thread, from its stop to its resumption */
+	uint64_t wall;		/* of the whole operation, mostly with the target running */
+	unsigned int stops;	/* of all threads */
+	unsigned int threads;	/* in the last stop */
+};
+
+/* Outcomes > 0. */
+enum upatch_outcome {
+	UPATCH_DONE = 0,
+	UPATCH_PENDING = 1, /* the transition is open: some threads run the old version */
+};
+
+/**
+ * upatch_target_apply() - enable a patch in a target
+ * @opts: or NULL for the defaults (wait 10 s)
+ * @cost: or NULL
+ *
+ * A failure leaves the target byte for byte as it was.
+ * Return: UPATCH_DONE, UPATCH_PENDING at the deadline or with UPATCH_NO_WAIT, or -errno.
+ */
+int upatch_target_apply(struct upatch_target *target, struct upatch_patch *patch,
+			const struct upatch_options *opts, struct upatch_cost *cost);
+
+/** upatch_target_revert() - disable the patch of that name; otherwise as upatch_target_apply() */
+int upatch_target_revert(struct upatch_target *target, const char *name,
+			 const struct upatch_options *opts, struct upatch_cost *cost);
+
+/* --- check: what apply would do ------------------------------------------------------------- */
+
+struct upatch_frame {
+	uint64_t pc;
+	const char *function; /* or NULL */
+	uint64_t offset;      /* in the function */
+	const char *object;   /* or NULL */
+};
+
+struct upatch_thread {
+	pid_t tid;
+	const char *comm;
+	int state;	      /* klp's patch_state: -1 no transition, 0 unpatched, 1 patched */
+	struct upatch_error error; /* what holds it: UPATCH_E_IN_FUNCTION, UPATCH_E_UNRELIABLE */
+	const struct upatch_frame *frames;
+	size_t nr_frames;
+};
+
+struct upatch_check_func {
+	const char *object;
+	const char *function;
+	uint64_t addr;	     /* in the target */
+	bool is_patched;     /* another patch's replacement runs now */
+	struct upatch_error error;
+};
+
+struct upatch_check {
+	pid_t pid;
+	const char *patch;
+	bool applicable;
+	struct upatch_error error; /* of the whole, when no function is to blame */
+	const struct upatch_check_func *funcs;
+	size_t nr_funcs;
+	/* threads that are inside a function now; apply would have to wait for them */
+	const struct upatch_thread *threads;
+	size_t nr_threads;
+};
+
+/**
+ * upatch_target_check() - find out what apply would meet, changing nothing
+ * Stops the target once, as briefly as apply does.
+ * Return: 0 with @ret, whether or not the patch is applicable, or -errno.
+ */
+int upatch_target_check(struct upatch_target *target, struct upatch_patch *patch,
+			struct upatch_check **ret);
+void upatch_check_free(struct upatch_check *check);
+
+/* --- status --------------------------------------------------------------------------------- */
+
+struct upatch_status_func {
+	const char *name;
+	uint64_t old_addr; /* in the target */
+	uint64_t new_addr;
+	bool is_winner;	   /* this replacement is the one that runs */
+};
+
+struct upatch_status_object {
+	const char *name;
+	const char *build_id;
+	uint64_t payload_addr; /* in the target */
+	uint64_t payload_size;
+	const struct upatch_status_func *funcs;
+	size_t nr_funcs;
+};
+
+struct upatch_status_patch {
+	const char *name;
+	const char *version;
+	const char *state; /* "enabling", "enabled", "disabling", "interrupted", "kept" */
+	uint64_t seq;	   /* order of enabling, from 1 */
+	uint64_t enabled_at; /* CLOCK_REALTIME, seconds */
+	const struct upatch_status_object *objects;
+	size_t nr_objects;
+};
+
+struct upatch_status {
+	pid_t pid;
+	const char *comm;
+	const char *exe;
+	const struct upatch_status_patch *patches; /* oldest first */
+	size_t nr_patches;
+};
+
+/** upatch_target_status() - read the record in the target, without stopping it */
+int upatch_target_status(struct upatch_target *target, struct upatch_status **ret);
+void upatch_status_free(struct upatch_status *status);
+
+/* --- build ------------------------------------------------------------------------------------- */
+
+struct upatch_build_options {
+	size_t size;		    /* sizeof(struct upatch_build_options) */
+	const char *output;	    /* path of the .upatch file */
+	const char *name;	    /* of the patch; NULL: the output's name without suffix */
+	const char *version;	    /* or NULL */
+	const char *description;    /* or NULL */
+	const char *const *cves;    /* NULL-terminated, or NULL */
+	const char *const *sources; /* NULL-terminated */
+	const char *const *objects; /* NULL-terminated, "NAME=PATH", or NULL */
+	const char *const *cflags;  /* NULL-terminated, added last, or NULL */
+	const char *compiler;	    /* NULL: $CC or cc */
+	bool replace;
+};
+
+/**
+ * upatch_build() - compile replacements into a .upatch file
+ *
+ * Refuses what can be known now: with an object file given, that every function exists, is the
+ * only one of its name (or its sympos fits), is long enough and can be entered.
+ */
+int upatch_build(struct upatch_ctx *ctx, const struct upatch_build_options *opts);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
