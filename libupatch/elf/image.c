@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "elf/image.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "elf/image_private.h"
+
+enum {
+	PHDRS_MAX = 256,
+	DYNAMIC_MAX = 4096,
+};
+
+static const size_t file_size_max = 2ul << 30;
+
+DEFINE_CLEANUP(struct image *, image_unref);
+
+/* --- headers --------------------------------------------------------------------------------- */
+
+static int check_ehdr(struct image *im, struct diag *d)
+{
+	const Elf64_Ehdr *e = &im->ehdr;
+
+	if (im->size < sizeof(*e) || memcmp(im->bytes, ELFMAG, SELFMAG) != 0)
+		return diag_err(d, -ENOEXEC, UPATCH_E_NOT_ELF, NULL, "'%s' is not an ELF file",
+				im->name);
+	memcpy(&im->ehdr, im->bytes, sizeof(im->ehdr));
+	if (e->e_ident[EI_CLASS] != ELFCLASS64 || e->e_ident[EI_DATA] != ELFDATA2LSB)
+		return diag_err(d, -ENOEXEC, UPATCH_E_ARCHITECTURE, NULL,
+				"'%s' is not a 64-bit little-endian ELF file", im->name);
+	if (e->e_type != ET_EXEC && e->e_type != ET_DYN)
+		return diag_err(d, -ENOEXEC, UPATCH_E_BAD_ELF, NULL,
+				"'%s' is neither an executable nor a shared library", im->name);
+	if (e->e_phentsize != sizeof(Elf64_Phdr) || !e->e_phnum || e->e_phnum > PHDRS_MAX ||
+	    e->e_phoff > im->size || e->e_phnum * sizeof(Elf64_Phdr) > im->size - e->e_phoff)
+		return diag_err(d, -ENOEXEC, UPATCH_E_BAD_ELF, NULL,
+				"the program headers of '%s' are damaged or cut off", im->name);
+	return 0;
+}
+
+static Elf64_Phdr read_phdr(const struct image *im, unsigned int n)
+{
+	Elf64_Phdr phdr;
+
+	memcpy(&phdr, im->bytes + im->ehdr.e_phoff + n * sizeof(phdr), sizeof(phdr));
+	return phdr;
+}
+
+/* A range of the file, NULL when it is not inside. */
+static const uint8_t *file_range(const struct image *im, uint64_t offset, uint64_t size)
+{
+	if (offset > im->size || size > im->size - offset)
+		return NULL;
+	return im->bytes + offset;
+}
+
+static void parse_notes(struct image *im, const uint8_t *notes, uint64_t size, uint64_t align)
+{
+	Elf64_Nhdr nhdr;
+	uint64_t at = 0;
+
+	align = align == 8 ? 8 : 4;
+	while (size - at >= sizeof(nhdr)) {
+		memcpy(&nhdr, notes + at, sizeof(nhdr));
+		at += sizeof(nhdr);
+		uint64_t desc = ALIGN_UP((uint64_t)nhdr.n_namesz, align);
+
+		if (align == 8) /* the name starts behind a header of 12 bytes */
+			desc = ALIGN_UP(sizeof(nhdr) + nhdr.n_namesz, align) - sizeof(nhdr);
+		if (desc > size - at || nhdr.n_descsz > size - at - desc)
+			return;
+		if (nhdr.n_type == NT_GNU_BUILD_ID && nhdr.n_namesz == 4 &&
+		    memcmp(notes + at, "GNU", 4) == 0 && nhdr.n_descsz &&
+		    nhdr.n_descsz <= BUILD_ID_MAX && !im->build_id.size) {
+			im->build_id.size = (uint8_t)nhdr.n_descsz;
+			memcpy(im->build_id.bytes, notes + at + desc, nhdr.n_descsz);
+		}
+		desc += ALIGN_UP((uint64_t)nhdr.n_descsz, align);
+		if (desc > size - at)
+			return;
+		at += desc;
+	}
+}
+
+static int add_segment(struct image *im, struct diag *d, const Elf64_Phdr *phdr)
+{
+	if (phdr->p_filesz > phdr->p_memsz || phdr->p_vaddr + phdr->p_memsz < phdr->p_vaddr ||
+	    !file_range(im, phdr->p_offset, phdr->p_filesz))
+		return diag_err(d, -ENOEXEC, UPATCH_E_BAD_ELF, NULL,
+				"a segment of '%s' lies outside of the file", im->name);
+	if (!array_grow(im->segments, im->nr_segments, im->alloc_segments))
+		return diag_oom(d);
+	im->segments[im->nr_segments++] = (struct image_segment){
+		.vaddr = phdr->p_vaddr,
+		.memsz = phdr->p_memsz,
+		.filesz = phdr->p_filesz,
+		.offset = phdr->p_offset,
+		.align = phdr->p_align,
+		.flags = phdr->p_flags,
+	};
+	return 0;
+}
+
+static int parse_phdrs(struct image *im, struct diag *d)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < im->ehdr.e_phnum && r >= 0; i++) {
+		Elf64_Phdr phdr = read_phdr(im, i);
+		const uint8_t *notes;
+
+		switch (phdr.p_type) {
+		case PT_LOAD:
+			r = add_segment(im, d, &phdr);
+			break;
+		case PT_NOTE:
+			notes = file_range(im, phdr.p_offset, phdr.p_filesz);
+			if (notes)
+				parse_notes(im, notes, phdr.p_filesz, phdr.p_align);
+			break;
+		case PT_INTERP:
+			im->has_interp = true;
+			break;
+		case PT_DYNAMIC:
+			im->dynamic = (struct image_range){ phdr.p_vaddr, phdr.p_filesz };
+			break;
+		case PT_GNU_EH_FRAME:
+			im->eh_frame_hdr = (struct image_range){ phdr.p_vaddr, phdr.p_filesz };
+			break;
+		case PT_TLS:
+			im->tls = (struct image_tls){
+				.vaddr = phdr.p_vaddr,
+				.filesz = phdr.p_filesz,
+				.memsz = phdr.p_memsz,
+				.align = phdr.p_align ? phdr.p_align : 1,
+			};
+			im->has_tls = true;
+			break;
+		}
+	}
+	return r;
+}
+
+/* --- life -------------------------------------------------------------------------------------- */
+
+/* Takes over @bytes. */
+static int open_owned(struct diag *d, uint8_t *bytes, size_t size, const char *name,
+		      struct image **ret)
+{
+	_cleanup_(image_unrefp) struct image *im = calloc(1, sizeof(*im));
+	int r;
+
+	if (!im) {
+		free(bytes);
+		return diag_oom(d);
+	}
+	im->refs = 1;
+	im->bytes = bytes;
+	im->size = size;
+	im->name = strdup(name);
+	if (!im->name)
+		return diag_oom(d);
+	r = check_ehdr(im, d);
+	if (r >= 0)
+		r = parse_phdrs(im, d);
+	if (r < 0)
+		return r;
+	if (!im->nr_segments)
+		return diag_err(d, -ENOEXEC, UPATCH_E_BAD_ELF, NULL, "'%s' has no segments to load",
+				name);
+	if (im->has_tls && (im->tls.align & (im->tls.align - 1)))
+		return diag_err(d, -ENOEXEC, UPATCH_E_BAD_ELF, NULL,
+				"the thread-local storage of '%s' has a bad alignment", name);
+	*ret = take_ptr(im);
+	return 0;
+}
+
+int image_open_fd(struct diag *d, int fd, const char *name, struct image **ret)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	struct stat st;
+	size_t done = 0, size;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return diag_err(d, -EINVAL, UPATCH_E_NOT_ELF, NULL, "'%s' is not a regular file",
+				name);
+	size = (size_t)st.st_size;
+	if (size > file_size_max)
+		return diag_err(d, -EFBIG, UPATCH_E_UNSUPPORTED, NULL, "'%s' is too large: %zu bytes",
+				name, size);
+	bytes = malloc(size + 1);
+	if (!bytes)
+		return diag_oom(d);
+	while (done < size) {
+		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return diag_err(d, -errno, UPATCH_E_IO, NULL, "cannot read '%s': %s", name,
+					strerror(errno));
+		if (n == 0)
+			break; /* cut off meanwhile: the checks below find out */
+		done += (size_t)n;
+	}
+	return open_owned(d, take_ptr(bytes), done, name, ret);
+}
+
+int image_open_bytes(struct diag *d, const void *bytes, size_t size, const char *name,
+		     struct image **ret)
+{
+	uint8_t *copy = malloc(size + 1);
+
+	if (!copy)
+		return diag_oom(d);
+	memcpy(copy, bytes, size);
+	return open_owned(d, copy, size, name, ret);
+}
+
+struct image *image_ref(struct image *image)
+{
+	image->refs++;
+	return image;
+}
+
+void image_unref(struct image *image)
+{
+	if (!image || --image->refs)
+		return;
+	symtab_free(image->symtab);
+	free(image->segments);
+	free(image->bytes);
+	free(image->name);
+	free(image);
+}
+
+/* --- what it is ---------------------------------------------------------------------------- */
+
+const char *image_name(const struct image *image)
+{
+	return image->name;
+}
+
+const struct build_id *image_build_id(const struct image *image)
+{
+	return &image->build_id;
+}
+
+uint16_t image_machine(const struct image *image)
+{
+	return image->ehdr.e_machine;
+}
+
+uint16_t image_type(const struct image *image)
+{
+	return image->ehdr.e_type;
+}
+
+uint64_t image_entry(const struct image *image)
+{
+	return image->ehdr.e_entry;
+}
+
+bool image_has_interp(const struct image *image)
+{
+	return image->has_interp;
+}
+
+size_t image_segments(const struct image *image, const struct image_segment **ret)
+{
+	*ret = image->segments;
+	return image->nr_segments;
+}
+
+struct image_range image_extent(const struct image *image)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+
+	for (size_t i = 0; i < image->nr_segments; i++) {
+		start = MIN(start, ALIGN_DOWN(image->segments[i].vaddr, (uint64_t)4096));
+		end = MAX(end, image->segments[i].vaddr + image->segments[i].memsz);
+	}
+	return (struct image_range){ start, end - start };
+}
+
+const uint8_t *image_bytes(const struct image *image, uint64_t vaddr, size_t size)
+{
+	for (size_t i = 0; i < image->nr_segments; i++) {
+		const struct image_segment *s = &image->segments[i];
+
+		if (vaddr >= s->vaddr && vaddr - s->vaddr < s->filesz &&
+		    size <= s->filesz - (vaddr - s->vaddr))
+			return image->bytes + s->offset + (vaddr - s->vaddr);
+	}
+	return NULL;
+}
+
+bool image_eh_frame_hdr(const struct image *image, struct image_range *ret)
+{
+	if (!image->eh_frame_hdr.size)
+		return false;
+	*ret = image->eh_frame_hdr;
+	return true;
+}
+
+bool image_tls(const struct image *image, struct image_tls *ret)
+{
+	if (!image->has_tls)
+		return false;
+	*ret = image->tls;
+	return true;
+}
+
+bool image_dynamic(const struct image *image, struct image_range *ret)
+{
+	if (!image->dynamic.size)
+		return false;
+	*ret = image->dynamic;
+	return true;
+}
+
+bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret)
+{
+	Elf64_Dyn dyn;
+
+	for (uint64_t i = 0; i < MIN(image->dynamic.size / sizeof(dyn), (uint64_t)DYNAMIC_MAX); i++) {
+		const uint8_t *bytes =
+			image_bytes(image, image->dynamic.vaddr + i * sizeof(dyn), sizeof(dyn));
+
+		if (!bytes)
+			return false;
+		memcpy(&dyn, bytes, sizeof(dyn));
+		if (dyn.d_tag == DT_NULL)
+			return false;
+		if (dyn.d_tag == tag) {
+			*ret = dyn.d_un.d_val;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *image_soname(const struct image *image)
+{
+	uint64_t strtab, size, offset;
+	const uint8_t *bytes;
+
+	if (!image_dynamic_tag(image, DT_SONAME, &offset) ||
+	    !image_dynamic_tag(image, DT_STRTAB, &strtab) ||
+	    !image_dynamic_tag(image, DT_STRSZ, &size) || offset >= size)
+		return NULL;
+	bytes = image_bytes(image, strtab, size);
+	if (!bytes || !memchr(bytes + offset, '\0', size - offset))
+		return NULL;
+	return (const char *)bytes + offset;
+}
+
+int image_symtab(struct image *image, struct diag *d, const struct symtab **ret)
+{
+	int r;
+
+	if (!image->symtab) {
+		r = symtab_load(image, d, &image->symtab);
+		if (r < 0)
+			return r;
+	}
+	*ret = image->symtab;
+	return 0;
+}
+
+/* --- build IDs --------------------------------------------------------------------------------- */
+
+bool build_id_is_equal(const struct build_id *a, const struct build_id *b)
+{
+	return a->size && a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
+}
+
+char *build_id_format(const struct build_id *id, char *buf)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (unsigned int i = 0; i < id->size; i++) {
+		buf[2 * i] = digits[id->bytes[i] >> 4];
+		buf[2 * i + 1] = digits[id->bytes[i] & 15];
+	}
+	buf[2 * id->size] = '\0';
+	return buf;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int build_id_parse(const char *hex, struct build_id *ret)
+{
+	size_t len = strlen(hex);
+	struct build_id id = {};
+
+	if (!len || len % 2 || len / 2 > BUILD_ID_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < len / 2; i++) {
+		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return -EINVAL;
+		id.bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	id.size = (uint8_t)(len / 2);
+	*ret = id;
+	return 0;
+}

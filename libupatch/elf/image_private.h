@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef ELF_IMAGE_PRIVATE_H
+#define ELF_IMAGE_PRIVATE_H
+
+/* The image's inside, for the files of this folder. */
+
+#include "elf/image.h"
+#include "elf/symtab.h"
+
+#include <elf.h>
+
+struct image {
+	unsigned int refs;
+	char *name;
+	uint8_t *bytes; /* the whole file */
+	size_t size;
+	Elf64_Ehdr ehdr;
+	struct image_segment *segments;
+	size_t nr_segments;
+	size_t alloc_segments;
+	struct build_id build_id;
+	struct image_range dynamic;
+	struct image_range eh_frame_hdr;
+	struct image_tls tls;
+	bool has_tls;
+	bool has_interp;
+	struct symtab *symtab; /* NULL until it is asked for */
+};
+
+int symtab_load(const struct image *image, struct diag *d, struct symtab **ret);
+void symtab_free(struct symtab *symtab);
+
+#endif
