@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef UPATCH_ABI_H
+#define UPATCH_ABI_H
+
+/*
+ * What upatch keeps in a target's memory, so that any later process can list, finish or undo what
+ * an earlier one did. Freestanding: code that runs inside a target includes this, too.
+ *
+ *   record	one mapping: header, regions, patches, laggards. Found by its shape and its magic.
+ *   meta	one mapping per patch: what it changes, in full
+ *   payload	one mapping per patch and object: text, read-only data, data
+ *   island	one mapping per object and set of newly patched functions: slots
+ *
+ * All of it is mapped without write permission, but for the payload's data, and written through
+ * /proc/PID/mem. Whoever changes something first stores what it intends: the state of a region or
+ * patch is stored before the effect it announces, and each store is within one page.
+ *
+ * A target is free to scribble over all this. Readers check every number.
+ */
+
+#include <stdint.h>
+
+enum {
+	UPATCH_ABI_VERSION = 1,
+	UPATCH_REGIONS_MAX = 512,
+	UPATCH_PATCHES_MAX = 128,
+	UPATCH_LAGGARD_BUCKETS = 16384,
+	UPATCH_NAME_SIZE = 64,
+	UPATCH_BUILD_ID_SIZE = 64,
+	UPATCH_ENTRY_MAX = 16,
+	UPATCH_INSNS_MAX = 16,
+	UPATCH_PAGE_SIZE = 4096,
+};
+
+#define UPATCH_RECORD_MAGIC "upatchRC"
+#define UPATCH_META_MAGIC "upatchPM"
+#define UPATCH_ISLAND_MAGIC "upatchIS"
+
+/* --- laggards ----------------------------------------------------------------------------- */
+
+/*
+ * The threads that still run the old version while a transition is open. Open addressing, linear
+ * probing; at least half of the buckets are 0, so that every search ends. A key is a thread
+ * pointer: 0 was never used, 1 is a thread that has switched.
+ *
+ * @armed:   0: every thread runs the old version; 1: those listed do, the others the new one
+ * @mask:    number of buckets - 1
+ * @null_tp: 1: threads whose thread pointer is 0 run the old version
+ */
+struct upatch_laggards {
+	uint64_t armed;
+	uint64_t mask;
+	uint64_t null_tp;
+	uint64_t reserved;
+	uint64_t keys[];
+};
+
+/* First bucket to look into, before masking. Slots' dispatchers compute the same. */
+static inline uint64_t upatch_laggards_hash(uint64_t tp)
+{
+	return tp >> 12 ^ tp >> 24;
+}
+
+/* --- record --------------------------------------------------------------------------------- */
+
+enum upatch_region_kind {
+	UPATCH_REGION_META = 1,
+	UPATCH_REGION_PAYLOAD,
+	UPATCH_REGION_ISLAND,
+};
+
+enum upatch_region_state {
+	UPATCH_REGION_FREE = 0,	    /* entry unused */
+	UPATCH_REGION_RESERVED = 1, /* about to be mapped, or about to be unmapped */
+	UPATCH_REGION_MAPPED = 2,
+};
+
+/*
+ * text_size bytes are r-x, then ro_size bytes r--, the rest rw-. All are multiples of a page.
+ * @patch_seq: the patch that it goes with; 0 for islands, which go when their last slot does
+ */
+struct upatch_region {
+	uint64_t addr;
+	uint64_t size;
+	uint64_t patch_seq;
+	uint32_t text_size;
+	uint32_t ro_size;
+	uint32_t kind;
+	uint32_t state;
+};
+
+/*
+ *   LOADING	nothing refers to it yet: unmap it and forget it
+ *   ENABLING	its transition is open (see laggards.armed)
+ *   ENABLED
+ *   DISABLING	likewise
+ *   UNLOADING	no thread can come to it any more: unmap it and forget it
+ *   KEPT	disabled, but something may still refer to it: stays mapped
+ */
+enum upatch_patch_state {
+	UPATCH_PATCH_FREE = 0,
+	UPATCH_PATCH_LOADING = 1,
+	UPATCH_PATCH_ENABLING = 2,
+	UPATCH_PATCH_ENABLED = 3,
+	UPATCH_PATCH_DISABLING = 4,
+	UPATCH_PATCH_UNLOADING = 5,
+	UPATCH_PATCH_KEPT = 6,
+};
+
+struct upatch_patch_entry {
+	uint64_t seq; /* order of enabling: the greatest enabled one wins */
+	uint64_t meta_addr;
+	uint32_t meta_size;
+	uint32_t state;
+};
+
+struct upatch_record {
+	uint8_t magic[8];
+	uint32_t version;
+	uint32_t size; /* of this header, without the laggards */
+	uint64_t self; /* its own address */
+	uint64_t next_seq;
+	uint64_t slot_flags; /* how the dispatchers find the thread pointer; fixed by the first patch */
+	struct upatch_patch_entry patches[UPATCH_PATCHES_MAX];
+	struct upatch_region regions[UPATCH_REGIONS_MAX];
+};
+
+/* The mapping: header, laggards. Its size and address are unlikely enough to be searched for. */
+enum {
+	UPATCH_LAGGARDS_OFFSET = 8 * UPATCH_PAGE_SIZE,
+	UPATCH_RECORD_SIZE = UPATCH_LAGGARDS_OFFSET + 33 * UPATCH_PAGE_SIZE,
+	UPATCH_RECORD_ALIGN_BITS = 24, /* the address's lower bits are always the same */
+};
+#define UPATCH_RECORD_ADDR_LOW 0x75a000ull
+
+_Static_assert(sizeof(struct upatch_record) <= UPATCH_LAGGARDS_OFFSET, "header too large");
+_Static_assert(sizeof(struct upatch_laggards) + 8 * UPATCH_LAGGARD_BUCKETS <=
+		       UPATCH_RECORD_SIZE - UPATCH_LAGGARDS_OFFSET,
+	       "laggards too large");
+
+/* --- meta -------------------------------------------------------------------------------------- */
+
+struct upatch_meta_range {
+	uint64_t addr;
+	uint64_t size;
+};
+
+struct upatch_meta_func {
+	uint32_t name; /* offset of a string */
+	uint32_t sympos;
+	uint32_t object;      /* index */
+	uint32_t first_range; /* of the old function: body, then .cold and .part pieces */
+	uint32_t nr_ranges;
+	uint32_t reserved;
+	uint64_t old_addr;
+	uint64_t old_size;
+	uint64_t new_addr;
+	uint64_t new_size;
+	uint64_t slot_addr; /* struct upatch_slot */
+};
+
+struct upatch_meta_object {
+	uint32_t name; /* offset of a string */
+	uint32_t build_id_size;
+	uint8_t build_id[UPATCH_BUILD_ID_SIZE];
+	uint64_t start; /* of the object's mappings */
+	uint64_t end;
+	uint64_t payload_addr;
+	uint64_t payload_size;
+	uint64_t text_size;
+	uint64_t eh_frame_hdr_addr; /* 0: none */
+	uint64_t eh_frame_hdr_size;
+};
+
+/* Followed by objects, funcs, ranges and strings at the offsets given. */
+struct upatch_meta {
+	uint8_t magic[8];
+	uint32_t version;
+	uint32_t size;
+	uint64_t seq;
+	uint64_t enabled_at; /* CLOCK_REALTIME, seconds */
+	char name[UPATCH_NAME_SIZE];
+	char patch_version[UPATCH_NAME_SIZE];
+	uint32_t flags;
+	uint32_t nr_objects;
+	uint32_t nr_funcs;
+	uint32_t nr_ranges;
+	uint32_t objects_offset;
+	uint32_t funcs_offset;
+	uint32_t ranges_offset;
+	uint32_t strings_offset;
+	uint32_t strings_size; /* the last byte is 0 */
+	uint32_t reserved;
+};
+
+/* --- islands ------------------------------------------------------------------------------------ */
+
+struct upatch_slot_insn {
+	uint8_t old_offset;
+	uint8_t new_offset;
+};
+
+/*
+ * All replacements of one original address: klp's ops. The first three words are what its code
+ * jumps through.
+ *
+ * @winner: where calls go: a replacement, the gateway, or while a transition is open the dispatcher
+ * @old:    where the dispatcher sends laggards
+ * @new:    and everybody else
+ * @is_armed: the jump at @entry_addr is written, or was about to be
+ */
+struct upatch_slot {
+	uint64_t winner;
+	uint64_t old;
+	uint64_t new;
+	uint64_t func_addr;
+	uint64_t func_size;
+	uint64_t entry_addr;
+	uint64_t text_addr; /* of its code */
+	uint8_t entry_size;
+	uint8_t covered;
+	uint8_t nr_insns;
+	uint8_t gateway_size;
+	uint32_t is_armed;
+	uint8_t original[UPATCH_ENTRY_MAX];
+	uint8_t jump[UPATCH_ENTRY_MAX];
+	struct upatch_slot_insn insns[UPATCH_INSNS_MAX];
+};
+
+/* At the start of an island's read-only part. The code of slot n is at text_addr of slots[n]. */
+struct upatch_island {
+	uint8_t magic[8];
+	uint32_t version;
+	uint32_t nr_slots;
+	uint64_t object_start;
+	uint64_t object_end;
+	struct upatch_slot slots[];
+};
+
+#endif
