@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "target/freeze.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "base/diag.h"
+#include "target/target.h"
+
+enum {
+	SPINS_BEFORE_NAP = 200,
+	NAP_NSEC = 20000,
+};
+
+/* A thread that sleeps in the kernel this long after we asked keeps nobody waiting for longer. */
+static const uint64_t uninterruptible_grace = 50 * NSEC_PER_MSEC;
+
+
+static int compare_tids(const void *a, const void *b)
+{
+	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Attach to the threads that we do not hold yet.
+ * Return: how many there were, or -errno raised.
+ */
+static int seize_new(struct freeze *freeze)
+{
+	struct target *t = freeze->target;
+	_cleanup_free_ pid_t *tids = NULL;
+	_cleanup_free_ pid_t *known = NULL;
+	size_t nr, nr_known = 0;
+	int found = 0;
+	int r;
+
+	r = proc_read_tids(t->procfd, &tids, &nr);
+	if (r < 0)
+		return diag_err(t->diag, -ESRCH, UPATCH_E_GONE, NULL, "the process has exited");
+	known = calloc(freeze->nr + 1, sizeof(*known));
+	if (!known)
+		return diag_oom(t->diag);
+	for (size_t i = 0; i < freeze->nr; i++)
+		if (freeze->threads[i].state != THREAD_GONE)
+			known[nr_known++] = freeze->threads[i].tid;
+	qsort(known, nr_known, sizeof(*known), compare_tids);
+	for (size_t i = 0; i < nr; i++) {
+		if (bsearch(&tids[i], known, nr_known, sizeof(*known), compare_tids))
+			continue;
+		if (!array_grow(freeze->threads, freeze->nr, freeze->alloc))
+			return diag_oom(t->diag);
+		r = thread_seize(t, &freeze->threads[freeze->nr], tids[i], THREAD_TRACE_CLONE);
+		if (r == -ESRCH)
+			continue;
+		if (r < 0)
+			return r;
+		freeze->nr++;
+		found++;
+	}
+	return found;
+}
+
+static void nap(unsigned int *spins)
+{
+	struct timespec ts = { .tv_nsec = NAP_NSEC };
+
+	/* A stop is announced by SIGCHLD alone, which belongs to the program that we are part of:
+	 * so look again, giving way to those who are to stop. */
+	if ((*spins)++ < SPINS_BEFORE_NAP)
+		(void)sched_yield();
+	else
+		(void)nanosleep(&ts, NULL);
+}
+
+static int raise_uninterruptible(struct target *t, pid_t tid)
+{
+	struct diag_where where = { .pid = t->pid, .tid = tid };
+	_cleanup_free_ char *wchan = NULL;
+	struct proc_stat stat = { .comm = "?", .state = '?' };
+	char path[64];
+
+	(void)proc_read_stat(t->procfd, tid, &stat); /* for the message */
+	(void)snprintf(path, sizeof(path), "task/%d/wchan", (int)tid);
+	(void)proc_read_file(t->procfd, path, &wchan, NULL); /* likewise */
+	return diag_err(t->diag, -ETIMEDOUT, UPATCH_E_UNINTERRUPTIBLE, &where,
+			"thread '%s' is in state %c and does not stop (waits in %s)", stat.comm,
+			stat.state, wchan && *wchan && strcmp(wchan, "0") != 0 ? wchan : "the kernel");
+}
+
+static bool is_uninterruptible(struct target *t, pid_t tid)
+{
+	struct proc_stat stat;
+
+	return proc_read_stat(t->procfd, tid, &stat) == 0 && stat.state == 'D';
+}
+
+/* Wait until all threads that were asked have stopped. */
+static int wait_all(struct freeze *freeze, uint64_t deadline)
+{
+	struct target *t = freeze->target;
+	uint64_t grace = deadline_in(uninterruptible_grace);
+	unsigned int spins = 0;
+	size_t first = 0;
+
+	for (;;) {
+		while (first < freeze->nr && freeze->threads[first].state != THREAD_SEIZED)
+			first++;
+		if (first == freeze->nr)
+			return 0;
+		for (size_t i = first; i < freeze->nr; i++)
+			if (freeze->threads[i].state == THREAD_SEIZED)
+				(void)thread_wait_stopped(&freeze->threads[i]); /* or next time */
+		if (freeze->threads[first].state != THREAD_SEIZED)
+			continue;
+		if (deadline_is_over(deadline) ||
+		    (deadline_is_over(grace) &&
+		     is_uninterruptible(t, freeze->threads[first].tid)))
+			return raise_uninterruptible(t, freeze->threads[first].tid);
+		nap(&spins);
+	}
+}
+
+static int stop_all(struct freeze *freeze, uint64_t deadline)
+{
+	size_t asked = 0;
+	int r;
+
+	do {
+		r = seize_new(freeze);
+	} while (r > 0 && !deadline_is_over(deadline));
+	if (r < 0)
+		return r;
+	/* Threads may still be created by ones that are attached: these come attached, and stop on
+	 * their own. When a look at the list of a stopped process shows nobody new, all are held. */
+	do {
+		for (; asked < freeze->nr; asked++)
+			if (freeze->threads[asked].state == THREAD_SEIZED)
+				(void)thread_interrupt(&freeze->threads[asked]); /* or GONE */
+		r = wait_all(freeze, deadline);
+		if (r < 0)
+			return r;
+		r = seize_new(freeze);
+	} while (r > 0);
+	return r;
+}
+
+int freeze_all(struct target *target, uint64_t deadline, struct freeze *ret)
+{
+	struct freeze freeze = { .target = target };
+	size_t live = 0;
+	int r;
+
+	r = stop_all(&freeze, deadline);
+	if (r < 0)
+		goto err_thaw;
+	for (size_t i = 0; i < freeze.nr; i++)
+		live += freeze.threads[i].state != THREAD_GONE;
+	r = target_check_alive(target);
+	if (r < 0)
+		goto err_thaw;
+	target->nr_stops++;
+	target->nr_threads = (unsigned int)live;
+	*ret = freeze;
+	return 0;
+
+err_thaw:
+	freeze_thaw(&freeze);
+	return r;
+}
+
+int freeze_one(struct target *target, uint64_t deadline,
+	       bool (*is_suitable)(struct target *target, const struct thread *thread,
+				   void *userdata),
+	       void *userdata, struct freeze *ret)
+{
+	struct freeze freeze = { .target = target, .nr = 1, .alloc = 1 };
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t nr;
+	int r;
+
+	r = proc_read_tids(target->procfd, &tids, &nr);
+	if (r < 0)
+		return diag_err(target->diag, -ESRCH, UPATCH_E_GONE, NULL,
+				"the process has exited");
+	freeze.threads = calloc(1, sizeof(*freeze.threads));
+	if (!freeze.threads)
+		return diag_oom(target->diag);
+	for (size_t i = 0; i < nr; i++) {
+		uint64_t patience = MIN(deadline, deadline_in(uninterruptible_grace));
+
+		if (is_uninterruptible(target, tids[i]))
+			continue;
+		r = thread_seize(target, &freeze.threads[0], tids[i], THREAD_SUSPEND_SECCOMP);
+		if (r == -ESRCH)
+			continue;
+		if (r < 0)
+			goto err_thaw;
+		if (thread_interrupt(&freeze.threads[0]) < 0)
+			continue;
+		if (nr == 1)
+			patience = deadline;
+		for (unsigned int spins = 0; freeze.threads[0].state == THREAD_SEIZED; nap(&spins)) {
+			if (thread_wait_stopped(&freeze.threads[0]) == 0 ||
+			    deadline_is_over(patience) ||
+			    (spins > SPINS_BEFORE_NAP && is_uninterruptible(target, tids[i])))
+				break;
+		}
+		if (freeze.threads[0].state == THREAD_STOPPED &&
+		    is_suitable(target, &freeze.threads[0], userdata)) {
+			*ret = freeze;
+			return 0;
+		}
+		thread_detach(target, &freeze.threads[0]);
+	}
+	r = diag_err(target->diag, -EBUSY, UPATCH_E_RCALL, NULL,
+		     "no thread can run a system call for us: none of %zu stops on a stack of its "
+		     "own with room for a signal frame", nr);
+err_thaw:
+	free(freeze.threads);
+	return r;
+}
+
+void freeze_thaw(struct freeze *freeze)
+{
+	for (size_t i = 0; i < freeze->nr; i++)
+		thread_detach(freeze->target, &freeze->threads[i]);
+	free(freeze->threads);
+	*freeze = (struct freeze){};
+}

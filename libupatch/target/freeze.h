@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TARGET_FREEZE_H
+#define TARGET_FREEZE_H
+
+/*
+ * Stopping threads of a target: all of them, or a single one.
+ *
+ * All: attach to every thread while they run, until no new one appears (those attached bring
+ * their children along), then ask all of them to stop, and only then wait: attach-wait-attach
+ * collapses on busy machines, because what is not stopped yet competes with us for the CPUs. They
+ * are let go in the order in which they were stopped, so that no thread pays for all others.
+ */
+
+#include "target/thread.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct target;
+
+struct freeze {
+	struct target *target;
+	struct thread *threads; /* some may be GONE */
+	size_t nr;
+	size_t alloc;
+};
+
+/**
+ * freeze_all() - stop every thread
+ * @deadline: when to give up
+ *
+ * Return: 0; or -errno raised, with nobody stopped: -ETIMEDOUT with UPATCH_E_UNINTERRUPTIBLE (the
+ * message names the thread and what it waits for), -ESRCH with UPATCH_E_GONE, or as thread_seize().
+ */
+int freeze_all(struct target *target, uint64_t deadline, struct freeze *ret);
+
+/**
+ * freeze_one() - stop one thread that can run a system call for us
+ *
+ * The others go on. Prefers the main thread; takes the first one that @is_suitable accepts once it
+ * is stopped. PTRACE_O_SUSPEND_SECCOMP is set where the thread has a filter.
+ *
+ * Return: 0; or -errno raised, with nobody stopped: as freeze_all(), or -EBUSY with UPATCH_E_RCALL
+ * when no thread is suitable.
+ */
+int freeze_one(struct target *target, uint64_t deadline,
+	       bool (*is_suitable)(struct target *target, const struct thread *thread,
+				   void *userdata),
+	       void *userdata, struct freeze *ret);
+
+/* Let everybody go on. Accepts an empty one. */
+void freeze_thaw(struct freeze *freeze);
+
+#endif
