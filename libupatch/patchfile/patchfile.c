@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "patchfile/patchfile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "patchfile/container.h"
+#include "patchfile/manifest.h"
+#include "patchfile/payload.h"
+
+static const size_t file_size_max = 64ul << 20;
+
+/* The public struct comes first, so that freeing one frees the other. */
+struct file {
+	struct patchfile public;
+	struct manifest manifest;
+	struct payload_storage **storages;
+};
+
+void patchfile_close(const struct patchfile *file)
+{
+	struct file *f = (struct file *)file;
+
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->public.nr_payloads; i++)
+		payload_storage_free(f->storages[i]);
+	free(f->storages);
+	free((void *)f->public.payloads);
+	manifest_deinit(&f->manifest);
+	free(f);
+}
+
+static int read_manifest(struct diag *d, const struct container *container, struct file *f)
+{
+	const struct container_section *section = container_find(container, CONTAINER_MANIFEST);
+	int r;
+
+	if (!section)
+		return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL,
+				"it has no section '%s'", CONTAINER_MANIFEST);
+	r = manifest_parse(d, section->bytes, section->size, &f->manifest);
+	if (r < 0)
+		return r;
+	f->public.name = f->manifest.name;
+	f->public.version = f->manifest.version;
+	f->public.description = f->manifest.description;
+	f->public.replace = f->manifest.replace;
+	f->public.cves = (const char *const *)f->manifest.cves;
+	f->public.nr_cves = f->manifest.nr_cves;
+	return 0;
+}
+
+static int read_payloads(struct diag *d, const struct container *container, struct file *f)
+{
+	const struct manifest *m = &f->manifest;
+	struct payload *payloads = calloc(m->nr_objects, sizeof(*payloads));
+	int r = 0;
+
+	f->storages = calloc(m->nr_objects, sizeof(struct payload_storage *));
+	f->public.payloads = payloads;
+	if (!payloads || !f->storages)
+		return diag_oom(d);
+	for (size_t i = 0; i < m->nr_objects && r >= 0; i++) {
+		const struct container_section *section =
+			container_find(container, m->objects[i].payload);
+		struct diag_where saved = d->scope;
+
+		if (!section)
+			return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL,
+					"it has no section '%s'", m->objects[i].payload);
+		d->scope.object = m->objects[i].name;
+		r = payload_parse(d, section->bytes, section->size, &f->storages[i]);
+		d->scope = saved;
+		if (r < 0)
+			break;
+		payloads[i] = f->storages[i]->payload;
+		payloads[i].object = m->objects[i].name;
+		payloads[i].build_id = m->objects[i].build_id;
+		f->public.nr_payloads++;
+	}
+	return r;
+}
+
+int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const char *name,
+			 const struct patchfile **ret)
+{
+	struct container container;
+	struct file *f;
+	int r;
+
+	if (size > file_size_max)
+		return diag_err(d, -EFBIG, UPATCH_E_BAD_PATCHFILE, NULL,
+				"'%s' is larger than %zu bytes", name, file_size_max);
+	r = container_parse(d, bytes, size, &container);
+	if (r < 0)
+		return r;
+	f = calloc(1, sizeof(*f));
+	r = f ? read_manifest(d, &container, f) : diag_oom(d);
+	if (r >= 0)
+		r = read_payloads(d, &container, f);
+	container_deinit(&container);
+	if (r < 0) {
+		patchfile_close(&f->public);
+		return r;
+	}
+	*ret = &f->public;
+	return 0;
+}
+
+int patchfile_open_fd(struct diag *d, int fd, const char *name, const struct patchfile **ret)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	size_t done = 0, size;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return diag_err(d, -EINVAL, UPATCH_E_NOT_ELF, NULL, "'%s' is not a regular file",
+				name);
+	if ((uint64_t)st.st_size > file_size_max)
+		return diag_err(d, -EFBIG, UPATCH_E_BAD_PATCHFILE, NULL,
+				"'%s' is larger than %zu bytes", name, file_size_max);
+	size = (size_t)st.st_size;
+	bytes = malloc(size + 1);
+	if (!bytes)
+		return diag_oom(d);
+	while (done < size) {
+		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return diag_err(d, -errno, UPATCH_E_IO, NULL, "cannot read '%s': %s", name,
+					strerror(errno));
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return patchfile_open_bytes(d, bytes, done, name, ret);
+}
