@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/check.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "base/diag.h"
+#include "livepatch/session.h"
+#include "livepatch/walk.h"
+#include "patchfile/patchfile.h"
+#include "target/freeze.h"
+#include "target/target.h"
+
+/* The code of the version that runs now. */
+static int add_func(struct session *s, const struct plan_func *f, struct stack_rule *rule)
+{
+	const struct upatch_slot *slot = record_slot_at(&s->record, f->slot_addr);
+	struct stack_range range = { .kind = STACK_RANGE_FUNC, .function = f->func->name };
+	int r = 0;
+
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && slot; i++) {
+		const struct upatch_meta *meta = s->record.metas[i];
+
+		for (uint32_t n = 0; meta && n < meta->nr_funcs; n++) {
+			if (meta_funcs(meta)[n].new_addr != slot->winner)
+				continue;
+			range.start = range.entry = slot->winner;
+			range.end = range.start + meta_funcs(meta)[n].new_size;
+			return stack_rule_add(rule, &range);
+		}
+	}
+	for (size_t i = 0; i < f->nr_ranges && r >= 0; i++) {
+		range.start = f->ranges[i].addr;
+		range.end = range.start + f->ranges[i].size;
+		range.entry = f->old_addr;
+		r = stack_rule_add(rule, &range);
+	}
+	return r;
+}
+
+static int make_rule(struct session *s, const struct plan *plan, struct stack_rule *rule)
+{
+	for (size_t i = 0; i < plan->nr_objects; i++)
+		for (size_t n = 0; n < plan->objects[i].nr_funcs; n++)
+			if (add_func(s, &plan->objects[i].funcs[n], rule) < 0)
+				return diag_oom(s->diag);
+	stack_rule_sort(rule);
+	return 0;
+}
+
+static int add_thread(struct check *check, size_t *alloc, const struct check_thread *thread)
+{
+	struct unwind_stack *stack;
+
+	if (!array_grow(check->threads, check->nr_threads, *alloc))
+		return -ENOMEM;
+	stack = malloc(sizeof(*stack));
+	if (!stack)
+		return -ENOMEM;
+	memcpy(stack, thread->stack, sizeof(*stack));
+	check->threads[check->nr_threads] = *thread;
+	check->threads[check->nr_threads++].stack = stack;
+	return 0;
+}
+
+static int look_at_threads(struct session *s, const struct stack_rule *rule, struct check *check)
+{
+	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
+	struct freeze freeze;
+	size_t alloc = 0;
+	int r;
+
+	if (!stack)
+		return diag_oom(s->diag);
+	r = freeze_all(s->target, s->deadline, &freeze);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < freeze.nr && r >= 0; i++) {
+		struct check_thread thread = { .tid = freeze.threads[i].tid, .stack = stack };
+		const struct stack_range *range;
+		enum unwind_outcome outcome;
+
+		if (freeze.threads[i].state == THREAD_GONE)
+			continue;
+		outcome = walk_thread(s, &freeze.threads[i], stack);
+		thread.verdict = stack_check(rule, stack, outcome, &range);
+		thread.function = range ? range->function : NULL;
+		if (thread.verdict != STACK_CLEAN)
+			r = add_thread(check, &alloc, &thread);
+	}
+	freeze_thaw(&freeze);
+	return r < 0 ? diag_oom(s->diag) : 0;
+}
+
+int check_patch(struct session *session, const struct patchfile *file, plan_func_fn fn,
+		void *userdata, struct check *ret)
+{
+	struct stack_rule rule = {};
+	struct check check = {};
+	int r;
+
+	r = plan_new(session, file, fn, userdata, &check.plan);
+	if (r < 0)
+		return r;
+	r = session_prepare_unwinder(session);
+	if (r >= 0)
+		r = make_rule(session, &check.plan, &rule);
+	if (r >= 0)
+		r = look_at_threads(session, &rule, &check);
+	stack_rule_deinit(&rule);
+	if (r < 0) {
+		check_deinit(&check);
+		return r;
+	}
+	*ret = check;
+	return 0;
+}
+
+void check_deinit(struct check *check)
+{
+	for (size_t i = 0; i < check->nr_threads; i++)
+		free(check->threads[i].stack);
+	free(check->threads);
+	plan_deinit(&check->plan);
+	*check = (struct check){};
+}

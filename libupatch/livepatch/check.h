@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIVEPATCH_CHECK_H
+#define LIVEPATCH_CHECK_H
+
+/* What enabling a patch would meet: a plan, and one look at all threads. */
+
+#include "livepatch/plan.h"
+#include "livepatch/stack.h"
+
+#include <sys/types.h>
+
+struct patchfile;
+struct session;
+
+struct check_thread {
+	pid_t tid;
+	enum stack_verdict verdict;
+	const char *function;	    /* or NULL; borrowed from the patch file */
+	struct unwind_stack *stack; /* owned */
+};
+
+struct check {
+	struct plan plan;
+	struct check_thread *threads; /* those that enabling would have to wait for */
+	size_t nr_threads;
+};
+
+/**
+ * check_patch() - find out, changing nothing
+ * @fn: told about every function
+ * Return: 0, or -errno raised: enabling would be refused.
+ */
+int check_patch(struct session *session, const struct patchfile *file, plan_func_fn fn,
+		void *userdata, struct check *ret);
+void check_deinit(struct check *check);
+
+#endif

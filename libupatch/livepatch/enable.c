@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/enable.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "livepatch/island.h"
+#include "livepatch/meta.h"
+#include "livepatch/plan.h"
+#include "livepatch/region.h"
+#include "livepatch/session.h"
+#include "livepatch/takeover.h"
+#include "livepatch/transition.h"
+#include "livepatch/unload.h"
+#include "patchfile/patchfile.h"
+#include "target/place.h"
+#include "target/target.h"
+
+static int check_name(struct session *s, const char *name)
+{
+	int index = record_find_patch(&s->record, name);
+
+	if (index < 0)
+		return 0;
+	if (s->record.head->patches[index].state == UPATCH_PATCH_KEPT)
+		return diag_err(s->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
+				"a disabled patch of that name is kept, as something may still refer "
+				"to its code");
+	return diag_err(s->diag, -EEXIST, UPATCH_E_EXISTS, NULL, "it is enabled already");
+}
+
+/* Announce the patch: from here on the next run knows about it. */
+static int announce(struct session *s, pid_t tracee, uint64_t seq, size_t *ret_index)
+{
+	struct upatch_patch_entry *entry;
+	int index = record_free_patch(&s->record);
+	int r;
+
+	if (index < 0)
+		return index;
+	entry = &s->record.head->patches[index];
+	*entry = (struct upatch_patch_entry){ .seq = seq };
+	r = record_store(&s->record, tracee, entry, sizeof(*entry));
+	if (r >= 0) {
+		s->record.head->next_seq = seq + 1;
+		r = record_store(&s->record, tracee, &s->record.head->next_seq, sizeof(seq));
+	}
+	if (r >= 0)
+		r = record_set_patch_state(&s->record, tracee, (size_t)index, UPATCH_PATCH_LOADING);
+	if (r < 0)
+		return r;
+	*ret_index = (size_t)index;
+	return 0;
+}
+
+static int map_payload(struct session *s, struct plan_object *o, uint64_t seq, struct rcall *rcall)
+{
+	const struct upatch_region want = {
+		.kind = UPATCH_REGION_PAYLOAD,
+		.patch_seq = seq,
+		.size = o->load.size,
+		.text_size = (uint32_t)o->load.text_size,
+		.ro_size = (uint32_t)o->load.ro_size,
+	};
+	const struct place_near near = {
+		.start = o->start,
+		.end = o->end,
+		.reach = s->target->arch->branch_reach,
+	};
+	int r;
+
+	r = region_map(s, rcall, &want, &near, &o->payload_region);
+	if (r < 0)
+		return r;
+	o->load.addr = s->record.head->regions[o->payload_region].addr;
+	for (size_t i = 0; i < o->nr_funcs; i++)
+		o->funcs[i].new_addr = load_symbol_addr(o, o->funcs[i].func->symbol);
+	return 0;
+}
+
+static int map_meta(struct session *s, const struct plan *plan, size_t index, struct rcall *rcall)
+{
+	struct upatch_patch_entry *entry = &s->record.head->patches[index];
+	_cleanup_free_ struct upatch_meta *meta = NULL;
+	struct upatch_region want = { .kind = UPATCH_REGION_META, .patch_seq = entry->seq };
+	int region;
+	int r;
+
+	r = meta_new(s->diag, plan, entry->seq, &meta);
+	if (r < 0)
+		return r;
+	want.size = ALIGN_UP((uint64_t)meta->size, (uint64_t)UPATCH_PAGE_SIZE);
+	want.ro_size = (uint32_t)want.size;
+	r = region_map(s, rcall, &want, NULL, &region);
+	if (r < 0)
+		return r;
+	entry->meta_addr = s->record.head->regions[region].addr;
+	entry->meta_size = meta->size;
+	return record_store(&s->record, rcall->thread->tid, &entry->meta_addr,
+			    sizeof(entry->meta_addr) + sizeof(entry->meta_size));
+}
+
+/* All that a thread of the target has to do for us, while the others go on. */
+static int reserve(struct session *s, struct plan *plan, size_t *ret_index)
+{
+	struct rcall rcall;
+	size_t index = 0;
+	uint64_t seq;
+	int r;
+
+	r = session_borrow(s, &rcall);
+	if (r < 0)
+		return r;
+	r = region_map_record(s, &rcall);
+	if (r < 0)
+		goto out;
+	seq = s->record.head->next_seq;
+	r = announce(s, rcall.thread->tid, seq, &index);
+	if (r < 0)
+		goto out;
+	*ret_index = index;
+	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++) {
+		r = load_resolve_ifuncs(s, &plan->objects[i], &rcall);
+		if (r >= 0)
+			r = map_payload(s, &plan->objects[i], seq, &rcall);
+		if (r >= 0)
+			r = island_map(s, &plan->objects[i], seq, &rcall);
+	}
+	if (r >= 0)
+		r = map_meta(s, plan, index, &rcall);
+out:;
+	int end = rcall_give_back(&rcall);
+
+	return r < 0 ? r : end;
+}
+
+/* Nothing refers to any of it yet: the target may run. */
+static int write_payloads(struct session *s, struct plan *plan, size_t index)
+{
+	const struct upatch_patch_entry *entry = &s->record.head->patches[index];
+	int r = 0;
+
+	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++) {
+		struct plan_object *o = &plan->objects[i];
+
+		r = load_relocate(s, o);
+		if (r >= 0)
+			r = target_write(s->target, 0, o->load.addr, o->load.bytes, o->load.size);
+		if (r >= 0)
+			r = island_write(s, o);
+	}
+	if (r >= 0)
+		r = meta_new(s->diag, plan, entry->seq, &s->record.metas[index]);
+	if (r >= 0)
+		r = target_write(s->target, 0, entry->meta_addr, s->record.metas[index],
+				 entry->meta_size);
+	return r;
+}
+
+static int switch_to(struct session *s, size_t index, enum transition_goal goal,
+		     const struct plan *plan)
+{
+	struct transition transition;
+	int r;
+
+	r = session_prepare_unwinder(s);
+	if (r >= 0)
+		r = transition_init(s, index, goal, plan, &transition);
+	if (r < 0)
+		return r;
+	r = transition_run(&transition);
+	transition_deinit(&transition);
+	return r;
+}
+
+/* Undo as far as it went. What fails is left to the next run, which the record tells about it. */
+static void undo(struct session *s, size_t index)
+{
+	if (index != SIZE_MAX)
+		(void)unload_patch(s, index); /* see above */
+	(void)unload_rest(s);		      /* see above */
+}
+
+int enable_patch(struct session *session, const struct patchfile *file)
+{
+	struct session *s = session;
+	size_t index = SIZE_MAX;
+	struct plan plan;
+	int r;
+
+	if (takeover_is_due(s)) {
+		r = takeover_run(s);
+		if (r < 0)
+			return r;
+	}
+	r = check_name(s, file->name);
+	if (r < 0)
+		return r;
+	/* 1. Find everything, verify everything: the target runs, nothing is written. */
+	r = plan_new(s, file, NULL, NULL, &plan);
+	if (r < 0)
+		return r;
+	diag_info(s->diag, "target %d: patch '%s': enabling patch", (int)s->target->pid, file->name);
+	/* 2. Reserve memory, through one borrowed thread. */
+	r = reserve(s, &plan, &index);
+	/* 3. Fill it, while the target runs. */
+	if (r >= 0)
+		r = write_payloads(s, &plan, index);
+	/* 4. Switch, in one stop of all threads, as soon as none is in the old code. */
+	if (r >= 0)
+		r = switch_to(s, index, TRANSITION_PATCHED, &plan);
+	plan_deinit(&plan);
+	if (r < 0) {
+		undo(s, index);
+		return r;
+	}
+	diag_info(s->diag, "target %d: patch '%s': patching complete", (int)s->target->pid,
+		  file->name);
+	return 0;
+}
+
+int disable_patch(struct session *session, const char *name)
+{
+	struct session *s = session;
+	int index;
+	int r;
+
+	if (takeover_is_due(s)) {
+		r = takeover_run(s);
+		if (r < 0)
+			return r;
+	}
+	index = s->record.addr ? record_find_patch(&s->record, name) : -ENOENT;
+	if (index < 0)
+		return diag_err(s->diag, -ENOENT, UPATCH_E_NOT_APPLIED, NULL,
+				"no patch of that name is enabled");
+	if (s->record.head->patches[index].state == UPATCH_PATCH_KEPT) {
+		/* Disabled before; see whether it can go now. */
+		r = unload_patch(s, (size_t)index);
+		return r < 0 ? r : unload_rest(s);
+	}
+	diag_info(s->diag, "target %d: patch '%s': disabling patch", (int)s->target->pid, name);
+	r = switch_to(s, (size_t)index, TRANSITION_UNPATCHED, NULL);
+	if (r < 0)
+		return r;
+	diag_info(s->diag, "target %d: patch '%s': unpatching complete", (int)s->target->pid, name);
+	r = unload_patch(s, (size_t)index);
+	return r < 0 ? r : unload_rest(s);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIVEPATCH_ENABLE_H
+#define LIVEPATCH_ENABLE_H
+
+/* Enabling and disabling a patch in a target. */
+
+struct patchfile;
+struct session;
+
+/**
+ * enable_patch() - __klp_enable_patch() for a process
+ * Return: 0, or -errno raised with the target as it was.
+ */
+int enable_patch(struct session *session, const struct patchfile *file);
+
+/**
+ * disable_patch() - its opposite
+ * Return: 0, also when the patch's code stays mapped (kept), or -errno raised.
+ */
+int disable_patch(struct session *session, const char *name);
+
+#endif

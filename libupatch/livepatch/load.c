@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/load.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/arch.h"
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "elf/eh_frame.h"
+#include "livepatch/plan.h"
+#include "livepatch/resolve.h"
+#include "livepatch/session.h"
+#include "patchfile/patchfile.h"
+#include "target/object.h"
+#include "target/rcall.h"
+#include "target/target.h"
+
+enum {
+	PAGE = 4096,
+	WORD = 8,
+	EH_FRAME_END = 4, /* bytes of the zero word that ends an .eh_frame */
+};
+
+static const uint64_t size_max = 256ull << 20;
+
+/* --- what relocations need ------------------------------------------------------------------- */
+
+static uint32_t take_got(struct load *load, uint32_t *slot, unsigned int words)
+{
+	if (!*slot) {
+		*slot = (uint32_t)load->got_size + 1;
+		load->got_size += words * WORD;
+	}
+	return *slot;
+}
+
+static int raise_reloc(struct session *s, const struct plan_object *o,
+		       const struct payload_reloc *reloc, int error)
+{
+	const struct arch_ops *arch = s->target->arch;
+	const struct payload_symbol *symbol = &o->payload->symbols[reloc->symbol];
+	struct diag_where where = { .object = o->payload->object };
+	const char *type = arch->reloc_name(reloc->type);
+
+	return diag_err(s->diag, error,
+			error == -ERANGE ? UPATCH_E_RELOC_RANGE : UPATCH_E_RELOC_TYPE, &where,
+			"relocation %s against '%s' in %s+0x%llx %s", type ? type : "of unknown type",
+			symbol->name, o->payload->sections[reloc->section].name,
+			(unsigned long long)reloc->offset,
+			error == -ERANGE ? "is out of range" : "cannot be applied");
+}
+
+static int reserve_for(struct session *s, struct plan_object *o, const struct payload_reloc *reloc)
+{
+	struct load_symbol *symbol = &o->load.symbols[reloc->symbol];
+	struct diag_where where = { .object = o->payload->object };
+	bool needs_tls = true;
+	int need = s->target->arch->reloc_need(reloc->type);
+
+	switch (need) {
+	case RELOC_NEED_CALL:
+		take_got(&o->load, &symbol->got, 1);
+		if (!symbol->stub)
+			symbol->stub = 1; /* placed by layout_regions() */
+		needs_tls = false;
+		break;
+	case RELOC_NEED_GOT:
+		take_got(&o->load, &symbol->got, 1);
+		needs_tls = false;
+		break;
+	case RELOC_NEED_TPOFF:
+		break;
+	case RELOC_NEED_GOT_TPOFF:
+	case RELOC_NEED_TLSDESC:
+		take_got(&o->load, &symbol->got_tpoff, 1);
+		break;
+	case RELOC_NEED_GOT_TLS_PAIR:
+		take_got(&o->load, &symbol->got_pair, 2);
+		return 0;
+	case RELOC_NEED_GOT_TLS_MODULE:
+		take_got(&o->load, &o->load.got_module, 2);
+		return 0;
+	case RELOC_NEED_NOTHING:
+	case RELOC_NEED_VALUE:
+	case RELOC_NEED_DTPOFF:
+	case RELOC_NEED_SIZE:
+		return 0;
+	default:
+		return raise_reloc(s, o, reloc, -EINVAL);
+	}
+	if (needs_tls && symbol->is_tls && !symbol->has_tpoff)
+		return diag_err(s->diag, -ENOTSUP, UPATCH_E_TLS_SYMBOL, &where,
+				"'%s' is not in the static thread-local storage; the payload needs "
+				"the general dynamic model", o->payload->symbols[reloc->symbol].name);
+	return 0;
+}
+
+/* --- symbols ----------------------------------------------------------------------------------- */
+
+static int resolve_symbols(struct session *s, struct plan_object *o)
+{
+	const struct payload *payload = o->payload;
+	_cleanup_free_ bool *is_used = calloc(payload->nr_symbols + 1, sizeof(*is_used));
+	int r = 0;
+
+	if (!is_used)
+		return diag_oom(s->diag);
+	for (size_t i = 0; i < payload->nr_relocs; i++)
+		is_used[payload->relocs[i].symbol] = true;
+	for (size_t i = 0; i < payload->nr_symbols && r >= 0; i++) {
+		const struct payload_symbol *symbol = &payload->symbols[i];
+		struct load_symbol *loaded = &o->load.symbols[i];
+
+		loaded->size = symbol->size;
+		if (symbol->kind == PAYLOAD_SYMBOL_ABSOLUTE)
+			loaded->value = symbol->value;
+		if (!is_used[i])
+			continue;
+		if (symbol->kind == PAYLOAD_SYMBOL_EXTERN && *symbol->name)
+			r = resolve_extern(s, o->object, symbol, loaded);
+		else if (symbol->kind == PAYLOAD_SYMBOL_PRIVATE)
+			r = resolve_private(s, o->object, symbol, loaded);
+	}
+	return r;
+}
+
+/* --- layout ------------------------------------------------------------------------------------ */
+
+enum part { PART_TEXT, PART_RO, PART_RW };
+
+static enum part part_of(const struct payload_section *section)
+{
+	if (section->flags & SHF_EXECINSTR)
+		return PART_TEXT;
+	return section->flags & SHF_WRITE ? PART_RW : PART_RO;
+}
+
+static uint64_t place_sections(struct plan_object *o, enum part part, uint64_t at)
+{
+	const struct payload *payload = o->payload;
+
+	for (size_t i = 0; i < payload->nr_sections; i++) {
+		const struct payload_section *section = &payload->sections[i];
+
+		if (part_of(section) != part)
+			continue;
+		at = ALIGN_UP(at, MAX(section->align, (uint64_t)1));
+		o->load.section_offsets[i] = at;
+		at += section->size;
+		if (strcmp(section->name, ".eh_frame") == 0 && part == PART_RO) {
+			o->load.eh_frame_offset = o->load.section_offsets[i];
+			o->load.eh_frame_size = section->size;
+			at += EH_FRAME_END;
+		}
+	}
+	return at;
+}
+
+static int place_eh_frame_hdr(struct session *s, struct plan_object *o, uint64_t *at)
+{
+	const struct payload *payload = o->payload;
+
+	for (size_t i = 0; i < payload->nr_sections; i++) {
+		int64_t size;
+
+		if (!o->load.eh_frame_size ||
+		    o->load.section_offsets[i] != o->load.eh_frame_offset ||
+		    strcmp(payload->sections[i].name, ".eh_frame") != 0)
+			continue;
+		size = eh_frame_hdr_size(s->diag, payload->sections[i].bytes,
+					 payload->sections[i].size);
+		if (size < 0)
+			return (int)size;
+		*at = ALIGN_UP(*at, (uint64_t)WORD);
+		o->load.eh_frame_hdr_offset = *at;
+		o->load.eh_frame_hdr_size = (uint64_t)size;
+		*at += (uint64_t)size;
+	}
+	return 0;
+}
+
+static int layout_regions(struct session *s, struct plan_object *o)
+{
+	const struct arch_ops *arch = s->target->arch;
+	struct load *load = &o->load;
+	uint64_t at;
+	int r;
+
+	at = ALIGN_UP(place_sections(o, PART_TEXT, 0), (uint64_t)16);
+	load->stubs_offset = at;
+	for (size_t i = 0; i < o->payload->nr_symbols; i++) {
+		if (!load->symbols[i].stub)
+			continue;
+		load->symbols[i].stub = (uint32_t)(at - load->stubs_offset) + 1;
+		at += arch->stub_size;
+	}
+	load->text_size = at = ALIGN_UP(at, (uint64_t)PAGE);
+	at = place_sections(o, PART_RO, at);
+	r = place_eh_frame_hdr(s, o, &at);
+	if (r < 0)
+		return r;
+	load->got_offset = at = ALIGN_UP(at, (uint64_t)WORD);
+	at = ALIGN_UP(at + load->got_size, (uint64_t)PAGE);
+	load->ro_size = at - load->text_size;
+	load->size = ALIGN_UP(place_sections(o, PART_RW, at), (uint64_t)PAGE);
+	return load->size <= size_max ? 0
+				      : diag_err(s->diag, -EFBIG, UPATCH_E_NO_ROOM, NULL,
+						 "the payload needs %llu bytes",
+						 (unsigned long long)load->size);
+}
+
+int load_layout(struct session *session, struct plan_object *object)
+{
+	struct load *load = &object->load;
+	int r;
+
+	load->symbols = calloc(object->payload->nr_symbols + 1, sizeof(*load->symbols));
+	load->section_offsets = calloc(object->payload->nr_sections + 1,
+				       sizeof(*load->section_offsets));
+	if (!load->symbols || !load->section_offsets)
+		return diag_oom(session->diag);
+	r = resolve_symbols(session, object);
+	for (size_t i = 0; i < object->payload->nr_relocs && r >= 0; i++)
+		r = reserve_for(session, object, &object->payload->relocs[i]);
+	if (r < 0)
+		return r;
+	return layout_regions(session, object);
+}
+
+void load_deinit(struct load *load)
+{
+	free(load->symbols);
+	free(load->section_offsets);
+	free(load->bytes);
+	*load = (struct load){};
+}
+
+int load_resolve_ifuncs(struct session *session, struct plan_object *object, struct rcall *rcall)
+{
+	int r;
+
+	for (size_t i = 0; i < object->payload->nr_symbols; i++) {
+		struct load_symbol *symbol = &object->load.symbols[i];
+
+		if (!symbol->is_ifunc)
+			continue;
+		r = rcall_function(rcall, symbol->value, &symbol->value);
+		if (r < 0)
+			return r;
+		symbol->is_ifunc = false;
+		if (!symbol->value || !object_list_at(&session->objects, symbol->value))
+			return diag_err(session->diag, -EFAULT, UPATCH_E_UNRESOLVED, NULL,
+					"the resolver of '%s' chose 0x%llx, which is no code",
+					object->payload->symbols[i].name,
+					(unsigned long long)symbol->value);
+	}
+	return 0;
+}
+
+/* --- relocation -------------------------------------------------------------------------------- */
+
+uint64_t load_symbol_addr(const struct plan_object *object, uint32_t symbol)
+{
+	const struct payload_symbol *s = &object->payload->symbols[symbol];
+
+	return object->load.addr + object->load.section_offsets[s->section] + s->value;
+}
+
+/* The bytes at an offset of the region. */
+static uint8_t *bytes_at(struct load *load, uint64_t offset)
+{
+	return load->bytes + offset;
+}
+
+static void settle_symbols(struct plan_object *o)
+{
+	const struct payload *payload = o->payload;
+
+	for (uint32_t i = 0; i < payload->nr_symbols; i++) {
+		const struct payload_symbol *symbol = &payload->symbols[i];
+
+		if (symbol->kind == PAYLOAD_SYMBOL_DEFINED)
+			o->load.symbols[i].value = load_symbol_addr(o, i);
+		if (symbol->kind != PAYLOAD_SYMBOL_ORIGINAL)
+			continue;
+		for (size_t n = 0; n < o->nr_funcs; n++)
+			if (strcmp(o->funcs[n].func->name, symbol->name) == 0 &&
+			    o->funcs[n].func->sympos == symbol->sympos)
+				o->load.symbols[i].value = o->funcs[n].gateway_addr;
+	}
+}
+
+static void fill_got(struct plan_object *o)
+{
+	struct load *load = &o->load;
+	uint64_t *got = (uint64_t *)(void *)bytes_at(load, load->got_offset);
+
+	for (size_t i = 0; i < o->payload->nr_symbols; i++) {
+		const struct load_symbol *symbol = &load->symbols[i];
+
+		if (symbol->got)
+			got[(symbol->got - 1) / WORD] = symbol->value;
+		if (symbol->got_tpoff)
+			got[(symbol->got_tpoff - 1) / WORD] = (uint64_t)symbol->tpoff;
+		if (symbol->got_pair) {
+			got[(symbol->got_pair - 1) / WORD] = symbol->tls_module;
+			got[(symbol->got_pair - 1) / WORD + 1] = (uint64_t)symbol->dtpoff;
+		}
+		if (load->got_module && symbol->is_tls)
+			got[(load->got_module - 1) / WORD] = symbol->tls_module;
+	}
+}
+
+static uint64_t got_addr(const struct load *load, uint32_t slot)
+{
+	return slot ? load->addr + load->got_offset + slot - 1 : 0;
+}
+
+static int apply_one(struct session *s, struct plan_object *o, const struct payload_reloc *reloc)
+{
+	const struct arch_ops *arch = s->target->arch;
+	const struct payload_section *section = &o->payload->sections[reloc->section];
+	const struct load_symbol *symbol = &o->load.symbols[reloc->symbol];
+	uint64_t section_offset = o->load.section_offsets[reloc->section];
+	int need = arch->reloc_need(reloc->type);
+	struct arch_reloc value = {
+		.type = reloc->type,
+		.addend = reloc->addend,
+		.place = o->load.addr + section_offset + reloc->offset,
+		.value = symbol->value,
+		.size = symbol->size,
+		.got_base = o->load.addr + o->load.got_offset,
+		.stub = symbol->stub ? o->load.addr + o->load.stubs_offset + symbol->stub - 1 : 0,
+		.tpoff = symbol->tpoff,
+		.dtpoff = symbol->dtpoff,
+	};
+	int r;
+
+	switch (need) {
+	case RELOC_NEED_GOT_TPOFF:
+	case RELOC_NEED_TLSDESC:
+		value.got = got_addr(&o->load, symbol->got_tpoff);
+		break;
+	case RELOC_NEED_GOT_TLS_PAIR:
+		value.got = got_addr(&o->load, symbol->got_pair);
+		break;
+	case RELOC_NEED_GOT_TLS_MODULE:
+		value.got = got_addr(&o->load, o->load.got_module);
+		break;
+	default:
+		value.got = got_addr(&o->load, symbol->got);
+	}
+	if (section->type == SHT_NOBITS)
+		return raise_reloc(s, o, reloc, -EINVAL);
+	r = arch->reloc_apply(&value, bytes_at(&o->load, section_offset), section->size,
+			      reloc->offset);
+	return r < 0 ? raise_reloc(s, o, reloc, r) : 0;
+}
+
+static int write_stubs(struct session *s, struct plan_object *o)
+{
+	struct load *load = &o->load;
+	int r;
+
+	for (size_t i = 0; i < o->payload->nr_symbols; i++) {
+		const struct load_symbol *symbol = &load->symbols[i];
+		uint64_t offset = load->stubs_offset + symbol->stub - 1;
+
+		if (!symbol->stub)
+			continue;
+		r = s->target->arch->stub_write(load->addr + offset, got_addr(load, symbol->got),
+						bytes_at(load, offset));
+		if (r < 0)
+			return diag_err(s->diag, r, UPATCH_E_RELOC_RANGE, NULL,
+					"a call stub is out of reach of its word");
+	}
+	return 0;
+}
+
+static int write_eh_frame_hdr(struct session *s, struct load *load)
+{
+	int64_t size;
+
+	if (!load->eh_frame_hdr_size)
+		return 0;
+	size = eh_frame_hdr_build(s->diag, bytes_at(load, load->eh_frame_offset),
+				  load->eh_frame_size, load->addr + load->eh_frame_offset,
+				  load->addr + load->eh_frame_hdr_offset,
+				  bytes_at(load, load->eh_frame_hdr_offset),
+				  load->eh_frame_hdr_size);
+	return size < 0 ? (int)size : 0;
+}
+
+int load_relocate(struct session *session, struct plan_object *object)
+{
+	const struct payload *payload = object->payload;
+	struct load *load = &object->load;
+	int r = 0;
+
+	load->bytes = calloc(1, load->size);
+	if (!load->bytes)
+		return diag_oom(session->diag);
+	for (size_t i = 0; i < payload->nr_sections; i++)
+		if (payload->sections[i].bytes)
+			memcpy(bytes_at(load, load->section_offsets[i]), payload->sections[i].bytes,
+			       payload->sections[i].size);
+	settle_symbols(object);
+	fill_got(object);
+	for (size_t i = 0; i < payload->nr_relocs && r >= 0; i++)
+		r = apply_one(session, object, &payload->relocs[i]);
+	if (r >= 0)
+		r = write_stubs(session, object);
+	if (r >= 0)
+		r = write_eh_frame_hdr(session, load);
+	return r;
+}

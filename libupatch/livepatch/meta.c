@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/meta.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <upatch/abi.h>
+
+#include "base/array.h"
+#include "base/diag.h"
+#include "livepatch/plan.h"
+#include "livepatch/record.h"
+#include "patchfile/patchfile.h"
+
+struct meta_sizes {
+	size_t funcs;
+	size_t ranges;
+	size_t strings;
+};
+
+static struct meta_sizes measure(const struct plan *plan)
+{
+	struct meta_sizes sizes = { .strings = 1 };
+
+	for (size_t i = 0; i < plan->nr_objects; i++) {
+		const struct plan_object *o = &plan->objects[i];
+
+		sizes.funcs += o->nr_funcs;
+		sizes.strings += strlen(o->payload->object) + 1;
+		for (size_t n = 0; n < o->nr_funcs; n++) {
+			sizes.ranges += o->funcs[n].nr_ranges;
+			sizes.strings += strlen(o->funcs[n].func->name) + 1;
+		}
+	}
+	return sizes;
+}
+
+static uint32_t add_string(struct upatch_meta *meta, const char *s)
+{
+	uint32_t offset = meta->strings_size;
+	size_t size = strlen(s) + 1;
+
+	memcpy((char *)meta + meta->strings_offset + offset, s, size);
+	meta->strings_size += (uint32_t)size;
+	return offset;
+}
+
+static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
+			struct upatch_meta_object *ret)
+{
+	const struct load *load = &o->load;
+
+	*ret = (struct upatch_meta_object){
+		.name = add_string(meta, o->payload->object),
+		.build_id_size = o->payload->build_id.size,
+		.start = o->start,
+		.end = o->end,
+		.payload_addr = load->addr,
+		.payload_size = load->size,
+		.text_size = load->text_size,
+		.eh_frame_hdr_addr = load->eh_frame_hdr_size
+					     ? load->addr + load->eh_frame_hdr_offset
+					     : 0,
+		.eh_frame_hdr_size = load->eh_frame_hdr_size,
+	};
+	memcpy(ret->build_id, o->payload->build_id.bytes, o->payload->build_id.size);
+}
+
+static void fill_func(struct upatch_meta *meta, uint32_t object, const struct plan_func *f,
+		      struct upatch_meta_func *ret)
+{
+	struct upatch_meta_range *ranges = (void *)((uint8_t *)meta + meta->ranges_offset);
+
+	*ret = (struct upatch_meta_func){
+		.name = add_string(meta, f->func->name),
+		.sympos = f->func->sympos,
+		.object = object,
+		.first_range = meta->nr_ranges,
+		.nr_ranges = (uint32_t)f->nr_ranges,
+		.old_addr = f->old_addr,
+		.old_size = f->old_size,
+		.new_addr = f->new_addr,
+		.new_size = f->new_size,
+		.slot_addr = f->slot_addr,
+	};
+	for (size_t i = 0; i < f->nr_ranges; i++)
+		ranges[meta->nr_ranges++] = (struct upatch_meta_range){
+			f->ranges[i].addr,
+			f->ranges[i].size,
+		};
+}
+
+int meta_new(struct diag *d, const struct plan *plan, uint64_t seq, struct upatch_meta **ret)
+{
+	struct meta_sizes sizes = measure(plan);
+	uint32_t objects = ALIGN_UP((uint32_t)sizeof(struct upatch_meta), 8);
+	uint32_t funcs = objects + (uint32_t)(plan->nr_objects * sizeof(struct upatch_meta_object));
+	uint32_t ranges = funcs + (uint32_t)(sizes.funcs * sizeof(struct upatch_meta_func));
+	uint32_t strings = ranges + (uint32_t)(sizes.ranges * sizeof(struct upatch_meta_range));
+	uint32_t size = ALIGN_UP(strings + (uint32_t)sizes.strings, 8u);
+	struct upatch_meta *meta = calloc(1, size);
+
+	if (!meta)
+		return diag_oom(d);
+	*meta = (struct upatch_meta){
+		.version = UPATCH_ABI_VERSION,
+		.size = size,
+		.seq = seq,
+		.enabled_at = (uint64_t)time(NULL),
+		.nr_objects = (uint32_t)plan->nr_objects,
+		.objects_offset = objects,
+		.funcs_offset = funcs,
+		.ranges_offset = ranges,
+		.strings_offset = strings,
+	};
+	memcpy(meta->magic, UPATCH_META_MAGIC, sizeof(meta->magic));
+	/* The patch file's reader bounds both. */
+	strncpy(meta->name, plan->file->name, sizeof(meta->name) - 1);
+	strncpy(meta->patch_version, plan->file->version, sizeof(meta->patch_version) - 1);
+	for (uint32_t i = 0; i < plan->nr_objects; i++) {
+		const struct plan_object *o = &plan->objects[i];
+
+		fill_object(meta, o, (struct upatch_meta_object *)meta_objects(meta) + i);
+		for (size_t n = 0; n < o->nr_funcs; n++)
+			fill_func(meta, i, &o->funcs[n],
+				  (struct upatch_meta_func *)meta_funcs(meta) + meta->nr_funcs++);
+	}
+	meta->strings_size = size - strings; /* the rest is zero, as is the last byte */
+	*ret = meta;
+	return 0;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/record.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "arch/arch.h"
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "livepatch/record_check.h"
+#include "target/maps.h"
+#include "target/target.h"
+
+enum {
+	META_SIZE_MAX = 64 << 20,
+	ISLAND_SIZE_MAX = 64 << 20,
+};
+
+/* --- reading ----------------------------------------------------------------------------------- */
+
+static bool has_shape(const struct mapping *m)
+{
+	return !m->inode && !m->is_shared && m->prot == PROT_READ &&
+	       m->end - m->start == UPATCH_RECORD_SIZE &&
+	       (m->start & ((1ull << UPATCH_RECORD_ALIGN_BITS) - 1)) == UPATCH_RECORD_ADDR_LOW;
+}
+
+static bool is_zero(const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+
+	return size == 0 || (p[0] == 0 && memcmp(p, p + 1, size - 1) == 0);
+}
+
+static int read_head(struct record *record, uint64_t addr)
+{
+	struct target *t = record->target;
+	_cleanup_free_ struct upatch_record *head = malloc(sizeof(*head));
+	int r;
+
+	if (!head)
+		return diag_oom(t->diag);
+	r = target_read(t, addr, head, sizeof(*head));
+	if (r < 0)
+		return diag_err(t->diag, r, UPATCH_E_GONE, NULL, "cannot read its record");
+	/* Mapped, and then whoever did it died: nothing is in it yet. */
+	if (!is_zero(head, sizeof(*head))) {
+		r = record_check_head(t, head, addr);
+		if (r < 0)
+			return r;
+	}
+	record->head = take_ptr(head);
+	record->addr = addr;
+	return 0;
+}
+
+static int read_metas(struct record *record)
+{
+	struct target *t = record->target;
+	int r;
+
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
+		const struct upatch_patch_entry *entry = &record->head->patches[i];
+
+		/* While it is loaded its meta is not complete; nothing needs it then. */
+		if (entry->state == UPATCH_PATCH_FREE || entry->state == UPATCH_PATCH_LOADING)
+			continue;
+		if (entry->meta_size > META_SIZE_MAX || entry->meta_size < sizeof(struct upatch_meta))
+			return record_raise_corrupt(t, "patch %zu has a meta of %u bytes", i,
+						    entry->meta_size);
+		_cleanup_free_ struct upatch_meta *meta = malloc(entry->meta_size);
+
+		if (!meta)
+			return diag_oom(t->diag);
+		r = target_read(t, entry->meta_addr, meta, entry->meta_size);
+		if (r < 0)
+			return record_raise_corrupt(t, "the meta of patch %zu is not mapped", i);
+		r = record_check_meta(t, meta, entry->meta_size);
+		if (r < 0)
+			return r;
+		record->metas[i] = take_ptr(meta);
+	}
+	return 0;
+}
+
+static int read_islands(struct record *record)
+{
+	struct target *t = record->target;
+	size_t alloc = 0;
+	int r;
+
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++) {
+		const struct upatch_region *region = &record->head->regions[i];
+		uint64_t addr = region->addr + region->text_size;
+
+		if (region->kind != UPATCH_REGION_ISLAND || region->state != UPATCH_REGION_MAPPED ||
+		    region->patch_seq)
+			continue;
+		if (region->ro_size > ISLAND_SIZE_MAX ||
+		    region->ro_size < sizeof(struct upatch_island))
+			return record_raise_corrupt(t, "region %zu is an island of %u bytes", i,
+						    region->ro_size);
+		_cleanup_free_ struct upatch_island *head = malloc(region->ro_size);
+
+		if (!head)
+			return diag_oom(t->diag);
+		r = target_read(t, addr, head, region->ro_size);
+		if (r < 0)
+			return record_raise_corrupt(t, "island %zu is not mapped", i);
+		r = record_check_island(t, t->arch, head, region->ro_size);
+		if (r < 0)
+			return r;
+		if (!array_grow(record->islands, record->nr_islands, alloc))
+			return diag_oom(t->diag);
+		record->islands[record->nr_islands++] = (struct island){
+			.region = i,
+			.addr = addr,
+			.head = take_ptr(head),
+		};
+	}
+	return 0;
+}
+
+int record_read(struct target *target, const struct maps *maps, struct record *ret)
+{
+	struct record record = { .target = target };
+	int r = 0;
+
+	for (size_t i = 0; i < maps->nr && r >= 0; i++) {
+		if (!has_shape(&maps->mappings[i]))
+			continue;
+		if (record.addr)
+			r = record_raise_corrupt(target, "there are two of them, at 0x%llx and 0x%llx",
+						 (unsigned long long)record.addr,
+						 (unsigned long long)maps->mappings[i].start);
+		else
+			r = read_head(&record, maps->mappings[i].start);
+	}
+	if (r >= 0 && record.addr)
+		r = read_metas(&record);
+	if (r >= 0 && record.addr)
+		r = read_islands(&record);
+	if (r >= 0)
+		r = record_check_links(&record);
+	if (r < 0) {
+		record_deinit(&record);
+		return r;
+	}
+	*ret = record;
+	return 0;
+}
+
+void record_deinit(struct record *record)
+{
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		free(record->metas[i]);
+	for (size_t i = 0; i < record->nr_islands; i++)
+		free(record->islands[i].head);
+	free(record->islands);
+	free(record->head);
+	*record = (struct record){};
+}
+
+int record_store(struct record *record, pid_t tracee, const void *field, size_t size)
+{
+	uint64_t offset = (uint64_t)((const uint8_t *)field - (const uint8_t *)record->head);
+
+	return target_write(record->target, tracee, record->addr + offset, field, size);
+}
+
+/* --- patches ----------------------------------------------------------------------------------- */
+
+int record_find_patch(const struct record *record, const char *name)
+{
+	for (int i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (record->metas[i] && strcmp(record->metas[i]->name, name) == 0)
+			return i;
+	return -ENOENT;
+}
+
+int record_find_open(const struct record *record)
+{
+	for (int i = 0; record->head && i < UPATCH_PATCHES_MAX; i++)
+		if (record->head->patches[i].state == UPATCH_PATCH_ENABLING ||
+		    record->head->patches[i].state == UPATCH_PATCH_DISABLING)
+			return i;
+	return -ENOENT;
+}
+
+int record_free_patch(struct record *record)
+{
+	for (int i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (record->head->patches[i].state == UPATCH_PATCH_FREE)
+			return i;
+	return diag_err(record->target->diag, -ENOSPC, UPATCH_E_RECORD_FULL, NULL,
+			"it has %d patches, and there is no room for more", UPATCH_PATCHES_MAX);
+}
+
+int record_set_patch_state(struct record *record, pid_t tracee, size_t index,
+			   enum upatch_patch_state state)
+{
+	struct upatch_patch_entry *entry = &record->head->patches[index];
+
+	entry->state = state;
+	return record_store(record, tracee, &entry->state, sizeof(entry->state));
+}
+
+const struct upatch_meta_object *meta_objects(const struct upatch_meta *meta)
+{
+	return (const void *)((const uint8_t *)meta + meta->objects_offset);
+}
+
+const struct upatch_meta_func *meta_funcs(const struct upatch_meta *meta)
+{
+	return (const void *)((const uint8_t *)meta + meta->funcs_offset);
+}
+
+const struct upatch_meta_range *meta_ranges(const struct upatch_meta *meta)
+{
+	return (const void *)((const uint8_t *)meta + meta->ranges_offset);
+}
+
+const char *meta_string(const struct upatch_meta *meta, uint32_t offset)
+{
+	return (const char *)meta + meta->strings_offset + offset;
+}
+
+/* --- regions ----------------------------------------------------------------------------------- */
+
+int record_free_region(struct record *record)
+{
+	for (int i = 0; i < UPATCH_REGIONS_MAX; i++)
+		if (record->head->regions[i].state == UPATCH_REGION_FREE)
+			return i;
+	return diag_err(record->target->diag, -ENOSPC, UPATCH_E_RECORD_FULL, NULL,
+			"it has %d mappings of ours, and there is no room for more",
+			UPATCH_REGIONS_MAX);
+}
+
+int record_set_region_state(struct record *record, pid_t tracee, size_t index,
+			    enum upatch_region_state state)
+{
+	struct upatch_region *region = &record->head->regions[index];
+
+	region->state = state;
+	return record_store(record, tracee, &region->state, sizeof(region->state));
+}
+
+/* --- slots ------------------------------------------------------------------------------------- */
+
+struct upatch_slot *record_find_slot(const struct record *record, uint64_t func_addr)
+{
+	for (size_t i = 0; i < record->nr_islands; i++) {
+		struct upatch_island *island = record->islands[i].head;
+
+		for (uint32_t n = 0; n < island->nr_slots; n++)
+			if (island->slots[n].is_armed && island->slots[n].func_addr == func_addr)
+				return &island->slots[n];
+	}
+	return NULL;
+}
+
+struct upatch_slot *record_slot_at(const struct record *record, uint64_t slot_addr)
+{
+	for (size_t i = 0; i < record->nr_islands; i++) {
+		const struct island *island = &record->islands[i];
+		uint64_t first = island->addr + sizeof(*island->head);
+		uint64_t n = (slot_addr - first) / sizeof(struct upatch_slot);
+
+		if (slot_addr >= first && n < island->head->nr_slots &&
+		    (slot_addr - first) % sizeof(struct upatch_slot) == 0)
+			return &island->head->slots[n];
+	}
+	return NULL;
+}
+
+struct island *record_island_of(const struct record *record, const struct upatch_slot *slot)
+{
+	for (size_t i = 0; i < record->nr_islands; i++) {
+		const struct upatch_island *head = record->islands[i].head;
+
+		if (slot >= head->slots && slot < head->slots + head->nr_slots)
+			return &record->islands[i];
+	}
+	return NULL;
+}
+
+int record_store_slot(struct record *record, pid_t tracee, const struct upatch_slot *slot,
+		      const void *field, size_t size)
+{
+	const struct island *island = record_island_of(record, slot);
+	uint64_t offset = (uint64_t)((const uint8_t *)field - (const uint8_t *)island->head);
+
+	return target_write(record->target, tracee, island->addr + offset, field, size);
+}
+
+uint64_t record_gateway(const struct record *record, const struct upatch_slot *slot)
+{
+	return slot->text_addr + record->target->arch->slot->gateway;
+}
+
+uint64_t record_winner(const struct record *record, const struct upatch_slot *slot, int skip)
+{
+	const struct island *island = record_island_of(record, slot);
+	uint64_t slot_addr = island->addr + (uint64_t)((const uint8_t *)slot -
+						       (const uint8_t *)island->head);
+	uint64_t winner = record_gateway(record, slot), seq = 0;
+
+	for (int i = 0; i < UPATCH_PATCHES_MAX; i++) {
+		const struct upatch_patch_entry *entry = &record->head->patches[i];
+		const struct upatch_meta *meta = record->metas[i];
+
+		if (i == skip || !meta || entry->seq < seq ||
+		    (entry->state != UPATCH_PATCH_ENABLED && entry->state != UPATCH_PATCH_ENABLING &&
+		     entry->state != UPATCH_PATCH_DISABLING))
+			continue;
+		for (uint32_t n = 0; n < meta->nr_funcs; n++) {
+			if (meta_funcs(meta)[n].slot_addr != slot_addr)
+				continue;
+			winner = meta_funcs(meta)[n].new_addr;
+			seq = entry->seq;
+		}
+	}
+	return winner;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/refs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "base/diag.h"
+#include "livepatch/session.h"
+#include "target/target.h"
+
+enum {
+	CHUNK = 1 << 20,
+	STACKS_MAX = 65536,
+};
+
+struct search {
+	const struct refs_range *ranges;
+	size_t nr;
+	uint64_t low;
+	uint64_t high;
+	uint64_t *stack_pointers; /* sorted */
+	size_t nr_stack_pointers;
+};
+
+static bool is_reference(const struct search *search, uint64_t word)
+{
+	/* Nearly all words fail here. */
+	if (word < search->low || word >= search->high)
+		return false;
+	for (size_t i = 0; i < search->nr; i++)
+		if (word >= search->ranges[i].start && word < search->ranges[i].end)
+			return true;
+	return false;
+}
+
+static int compare_words(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/*
+ * Where threads' stacks end, from /proc/PID/task/TID/syscall, which costs no stop: "nr args... sp pc"
+ * or "running". A running thread's stack is searched as a whole.
+ */
+static int read_stack_pointers(struct session *s, struct search *search)
+{
+	_cleanup_free_ pid_t *tids = NULL;
+	size_t nr, alloc = 0;
+
+	if (proc_read_tids(s->target->procfd, &tids, &nr) < 0)
+		return diag_err(s->diag, -ESRCH, UPATCH_E_GONE, NULL, "the process has exited");
+	for (size_t i = 0; i < nr && i < STACKS_MAX; i++) {
+		_cleanup_free_ char *text = NULL;
+		unsigned long long sp;
+		const char *word;
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "task/%d/syscall", (int)tids[i]);
+		if (proc_read_file(s->target->procfd, path, &text, NULL) < 0)
+			continue;
+		word = strrchr(text, ' ');
+		if (!word)
+			continue;
+		while (word > text && word[-1] != ' ')
+			word--;
+		if (sscanf(word, "%llx", &sp) != 1)
+			continue;
+		if (!array_grow(search->stack_pointers, search->nr_stack_pointers, alloc))
+			return diag_oom(s->diag);
+		search->stack_pointers[search->nr_stack_pointers++] = sp;
+	}
+	qsort(search->stack_pointers, search->nr_stack_pointers, sizeof(uint64_t), compare_words);
+	return 0;
+}
+
+/* The first byte of a mapping that can matter: above the dead part, when it is a thread's stack. */
+static uint64_t first_live(const struct search *search, const struct mapping *m)
+{
+	uint64_t found = m->start;
+	size_t inside = 0;
+
+	for (size_t i = 0; i < search->nr_stack_pointers; i++) {
+		if (search->stack_pointers[i] < m->start || search->stack_pointers[i] >= m->end)
+			continue;
+		found = search->stack_pointers[i];
+		inside++;
+	}
+	/* Two threads' stacks, or a heap with stacks in it: no part is known to be dead. */
+	return inside == 1 && (strcmp(m->path, "[stack]") == 0 || !*m->path)
+		       ? ALIGN_DOWN(found, (uint64_t)8)
+		       : m->start;
+}
+
+/* Return: 0; 1 with @ret_addr; what cannot be read has gone, and refers to nothing. */
+static int search_mapping(struct session *s, const struct search *search, const struct mapping *m,
+			  uint64_t *buf, uint64_t *ret_addr)
+{
+	for (uint64_t at = first_live(search, m); at < m->end; at += CHUNK) {
+		size_t size = MIN((uint64_t)CHUNK, m->end - at);
+		struct iovec local = { buf, size };
+		struct iovec remote = { (void *)(uintptr_t)at, size };
+		ssize_t n = process_vm_readv(s->target->pid, &local, 1, &remote, 1, 0);
+
+		for (ssize_t i = 0; i < n / 8; i++) {
+			if (!is_reference(search, buf[i]))
+				continue;
+			*ret_addr = at + (uint64_t)i * 8;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int refs_search(struct session *session, const struct refs_range *ranges, size_t nr,
+		uint64_t deadline, uint64_t *ret_addr)
+{
+	struct search search = { .ranges = ranges, .nr = nr, .low = UINT64_MAX };
+	_cleanup_(maps_deinit) struct maps maps = {};
+	_cleanup_free_ uint64_t *buf = malloc(CHUNK);
+	int r;
+
+	if (!buf)
+		return diag_oom(session->diag);
+	for (size_t i = 0; i < nr; i++) {
+		search.low = MIN(search.low, ranges[i].start);
+		search.high = MAX(search.high, ranges[i].end);
+	}
+	r = read_stack_pointers(session, &search);
+	if (r >= 0)
+		r = target_maps(session->target, &maps);
+	for (size_t i = 0; i < maps.nr && r == 0; i++) {
+		const struct mapping *m = &maps.mappings[i];
+
+		if (!(m->prot & PROT_WRITE) || !(m->prot & PROT_READ) ||
+		    strcmp(m->path, "[anon:upatch:payload]") == 0)
+			continue;
+		r = deadline_is_over(deadline)
+			    ? REFS_UNKNOWN
+			    : search_mapping(session, &search, m, buf, ret_addr);
+	}
+	free(search.stack_pointers);
+	return r;
+}

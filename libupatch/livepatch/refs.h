@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIVEPATCH_REFS_H
+#define LIVEPATCH_REFS_H
+
+/*
+ * Does anything in a target's writable memory point into code that is to be unmapped? Callbacks that
+ * the code has registered, and frames of suspended coroutines, which no thread's stack shows.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct session;
+
+struct refs_range {
+	uint64_t start;
+	uint64_t end;
+};
+
+enum refs_outcome {
+	REFS_NONE = 0,
+	REFS_FOUND = 1,
+	REFS_UNKNOWN = 2, /* too much memory to search until the deadline */
+};
+
+/**
+ * refs_search() - look at every aligned word that the target can change
+ * @ret_addr: where a reference is, for REFS_FOUND
+ *
+ * The target runs meanwhile. Its threads' stacks below their stack pointers are not looked at:
+ * what is there is dead. Stacks in use are searched like all else.
+ *
+ * Return: REFS_*, or -errno raised.
+ */
+int refs_search(struct session *session, const struct refs_range *ranges, size_t nr,
+		uint64_t deadline, uint64_t *ret_addr);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/session.h"
+
+#include "base/diag.h"
+#include "target/target.h"
+#include "target/unwind.h"
+
+int session_open(struct target *target, struct image_cache *cache, uint64_t deadline,
+		 struct session *ret)
+{
+	struct session *s = ret;
+	int r;
+
+	*s = (struct session){
+		.target = target,
+		.diag = target->diag,
+		.cache = cache,
+		.deadline = deadline,
+	};
+	r = target_check_alive(target);
+	if (r >= 0)
+		r = target_maps(target, &s->maps);
+	if (r >= 0)
+		r = object_list_read(target, cache, &s->maps, &s->objects);
+	if (r >= 0)
+		r = record_read(target, &s->maps, &s->record);
+	if (r < 0)
+		session_close(s);
+	return r;
+}
+
+void session_close(struct session *session)
+{
+	unwinder_free(session->unwinder);
+	record_deinit(&session->record);
+	object_list_deinit(&session->objects);
+	maps_deinit(&session->maps);
+	*session = (struct session){};
+}
+
+int session_reload_maps(struct session *session)
+{
+	struct object_list objects;
+	struct maps maps;
+	int r;
+
+	r = target_maps(session->target, &maps);
+	if (r < 0)
+		return r;
+	/* The objects borrow their paths from the old snapshot: make both anew. */
+	r = object_list_read(session->target, session->cache, &maps, &objects);
+	if (r < 0) {
+		maps_deinit(&maps);
+		return r;
+	}
+	object_list_deinit(&session->objects);
+	maps_deinit(&session->maps);
+	session->maps = maps;
+	session->objects = objects;
+	session->objects.maps = &session->maps;
+	return 0;
+}
+
+static int add_payloads(struct session *session)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++) {
+		const struct upatch_meta *meta = session->record.metas[i];
+
+		for (uint32_t n = 0; meta && n < meta->nr_objects && r >= 0; n++) {
+			const struct upatch_meta_object *o = &meta_objects(meta)[n];
+
+			if (o->eh_frame_hdr_addr)
+				r = unwinder_add_code(session->unwinder, o->payload_addr,
+						      o->payload_addr + o->text_size,
+						      o->eh_frame_hdr_addr, o->eh_frame_hdr_size);
+		}
+	}
+	return r;
+}
+
+int session_prepare_unwinder(struct session *session)
+{
+	int r;
+
+	unwinder_free(session->unwinder);
+	session->unwinder = NULL;
+	r = unwinder_new(&session->objects, &session->unwinder);
+	if (r < 0)
+		return r;
+	unwinder_prepare(session->unwinder);
+	return add_payloads(session);
+}
+
+int session_borrow(struct session *session, struct rcall *ret)
+{
+	int r;
+
+	if (!session->sites.syscall_addr) {
+		r = rcall_find_sites(session->target, &session->sites);
+		if (r < 0)
+			return r;
+	}
+	return rcall_borrow(session->target, &session->maps, &session->sites, session->deadline,
+			    ret);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIVEPATCH_SESSION_H
+#define LIVEPATCH_SESSION_H
+
+/* What one operation knows about its target: mappings, objects, record, ways to unwind and call. */
+
+#include "livepatch/record.h"
+#include "target/maps.h"
+#include "target/object.h"
+#include "target/rcall.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct diag;
+struct image_cache;
+struct target;
+struct unwinder;
+
+struct session {
+	struct target *target;
+	struct diag *diag;
+	struct image_cache *cache;
+	struct maps maps;
+	struct object_list objects;
+	struct record record;
+	struct unwinder *unwinder; /* NULL until session_prepare_unwinder() */
+	struct rcall_sites sites;  /* 0 until session_borrow() */
+	uint64_t deadline;	   /* ns */
+	bool idle_islands_are_empty; /* the last stop found no thread in an island */
+};
+
+/**
+ * session_open() - look at a target, which runs on
+ * @deadline: for everything that waits
+ * Return: 0, or -errno raised.
+ */
+int session_open(struct target *target, struct image_cache *cache, uint64_t deadline,
+		 struct session *ret);
+void session_close(struct session *session);
+
+/* Look again: after mapping or unmapping something. Return: 0, or -errno raised. */
+int session_reload_maps(struct session *session);
+
+/* Make ready to walk stacks: objects and the payloads in the record. Return: 0, or raised. */
+int session_prepare_unwinder(struct session *session);
+
+/* Borrow a thread for rcalls, see rcall_borrow(). */
+int session_borrow(struct session *session, struct rcall *ret);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/unload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "base/diag.h"
+#include "livepatch/island.h"
+#include "livepatch/refs.h"
+#include "livepatch/region.h"
+#include "livepatch/session.h"
+#include "target/target.h"
+
+static const uint64_t search_patience = 2 * NSEC_PER_SEC;
+
+/* Does memory refer to the patch's code? Return: REFS_*, or -errno raised. */
+static int search_refs(struct session *s, const struct upatch_meta *meta, uint64_t *ret_addr)
+{
+	_cleanup_free_ struct refs_range *ranges = calloc(meta->nr_objects + 1, sizeof(*ranges));
+
+	if (!ranges)
+		return diag_oom(s->diag);
+	for (uint32_t i = 0; i < meta->nr_objects; i++) {
+		const struct upatch_meta_object *o = &meta_objects(meta)[i];
+
+		ranges[i] = (struct refs_range){ o->payload_addr, o->payload_addr + o->text_size };
+	}
+	return refs_search(s, ranges, meta->nr_objects, deadline_in(search_patience), ret_addr);
+}
+
+static int unmap_regions(struct session *s, uint64_t seq, struct rcall *rcall)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX && r >= 0; i++) {
+		const struct upatch_region *region = &s->record.head->regions[i];
+
+		if (region->state != UPATCH_REGION_FREE && region->patch_seq == seq)
+			r = region_unmap(s, rcall, i);
+	}
+	return r;
+}
+
+static int forget(struct session *s, size_t index, pid_t tracee)
+{
+	free(s->record.metas[index]);
+	s->record.metas[index] = NULL;
+	return record_set_patch_state(&s->record, tracee, index, UPATCH_PATCH_FREE);
+}
+
+/* Islands that were made for a patch that never got further: nothing jumps to them. */
+static void drop_islands(struct session *s, uint64_t seq)
+{
+	struct record *record = &s->record;
+
+	for (size_t i = 0; i < record->nr_islands; i++) {
+		if (record->head->regions[record->islands[i].region].patch_seq != seq)
+			continue;
+		free(record->islands[i].head);
+		record->islands[i--] = record->islands[--record->nr_islands];
+	}
+}
+
+int unload_patch(struct session *session, size_t index)
+{
+	struct record *record = &session->record;
+	uint64_t seq = record->head->patches[index].seq, addr = 0;
+	struct rcall rcall;
+	int r = REFS_NONE;
+
+	if (record->metas[index] && record->head->patches[index].state != UPATCH_PATCH_LOADING)
+		r = search_refs(session, record->metas[index], &addr);
+	if (r < 0)
+		return r;
+	if (r != REFS_NONE) {
+		diag_info(session->diag, "target %d: patch '%s': kept, %s", (int)session->target->pid,
+			  record->metas[index]->name,
+			  r == REFS_FOUND ? "memory refers to its code"
+					  : "too much memory to search for references");
+		r = record_set_patch_state(record, 0, index, UPATCH_PATCH_KEPT);
+		return r < 0 ? r : UNLOAD_KEPT;
+	}
+	r = session_borrow(session, &rcall);
+	if (r < 0)
+		return r;
+	drop_islands(session, seq);
+	r = unmap_regions(session, seq, &rcall);
+	if (r >= 0)
+		r = forget(session, index, rcall.thread->tid);
+	int end = rcall_give_back(&rcall);
+
+	return r < 0 ? r : end;
+}
+
+static bool is_empty(const struct record *record)
+{
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (record->head->patches[i].state != UPATCH_PATCH_FREE)
+			return false;
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++)
+		if (record->head->regions[i].state != UPATCH_REGION_FREE)
+			return false;
+	return true;
+}
+
+static int unmap_idle_islands(struct session *s, struct rcall *rcall)
+{
+	struct record *record = &s->record;
+	int r = 0;
+
+	for (size_t i = 0; i < record->nr_islands && r >= 0; i++) {
+		if (!island_is_idle(s, i))
+			continue;
+		r = region_unmap(s, rcall, record->islands[i].region);
+		if (r < 0)
+			break;
+		free(record->islands[i].head);
+		record->islands[i--] = record->islands[--record->nr_islands];
+	}
+	return r;
+}
+
+/* Announced, but of no patch: an island on its way out when we died. */
+static bool is_stray(const struct upatch_region *region)
+{
+	return region->state == UPATCH_REGION_RESERVED && !region->patch_seq;
+}
+
+int unload_rest(struct session *session)
+{
+	struct record *record = &session->record;
+	bool has_idle = false, has_stray = false;
+	struct rcall rcall;
+	int r = 0;
+
+	if (!record->addr)
+		return 0;
+	for (size_t i = 0; i < record->nr_islands; i++)
+		has_idle = has_idle || island_is_idle(session, i);
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++)
+		has_stray = has_stray || is_stray(&record->head->regions[i]);
+	if (!has_idle && !has_stray && !is_empty(record))
+		return 0;
+	if (has_idle)
+		r = island_wait_empty(session);
+	if (r == -EAGAIN)
+		return 0; /* the next run tries again */
+	if (r >= 0)
+		r = session_borrow(session, &rcall);
+	if (r < 0)
+		return r;
+	r = unmap_idle_islands(session, &rcall);
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX && r >= 0; i++)
+		if (is_stray(&record->head->regions[i]))
+			r = region_unmap(session, &rcall, i);
+	if (r >= 0 && is_empty(record))
+		r = region_unmap_record(session, &rcall);
+	int end = rcall_give_back(&rcall);
+
+	return r < 0 ? r : end;
+}

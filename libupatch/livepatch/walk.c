@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "livepatch/walk.h"
+
+#include <string.h>
+
+#include "arch/arch.h"
+#include "livepatch/session.h"
+#include "target/target.h"
+#include "target/thread.h"
+
+static const struct upatch_slot *find_slot(const struct session *s, uint64_t pc)
+{
+	uint64_t size = s->target->arch->slot->text_size;
+
+	for (size_t i = 0; i < s->record.nr_islands; i++) {
+		const struct upatch_island *head = s->record.islands[i].head;
+		const struct upatch_region *region =
+			&s->record.head->regions[s->record.islands[i].region];
+
+		if (pc < region->addr || pc - region->addr >= region->text_size)
+			continue;
+		for (uint32_t n = 0; n < head->nr_slots; n++)
+			if (pc >= head->slots[n].text_addr && pc - head->slots[n].text_addr < size)
+				return &head->slots[n];
+	}
+	return NULL;
+}
+
+/* The gateway's instructions are the original's: unwind as if the thread stood there. */
+static void leave_gateway(const struct arch_ops *arch, const struct upatch_slot *slot,
+			  uint64_t offset, struct arch_regs *regs)
+{
+	struct arch_entry entry = {
+		.addr = slot->entry_addr,
+		.covered = slot->covered,
+		.nr_insns = slot->nr_insns,
+	};
+
+	for (int i = 0; i < slot->nr_insns; i++)
+		entry.insns[i] = (struct arch_insn){
+			.old_offset = slot->insns[i].old_offset,
+			.new_offset = slot->insns[i].new_offset,
+		};
+	regs_set_pc(regs, arch->gateway_to_old(&entry, offset));
+}
+
+/* Stub and dispatcher: go back to the caller. False when the stack cannot be read. */
+static bool leave_dispatcher(const struct session *s, const struct upatch_slot *slot,
+			     struct arch_regs *regs)
+{
+	enum arch_slot_flags flags = (enum arch_slot_flags)s->record.head->slot_flags;
+	unsigned int offset = (unsigned int)(regs_pc(regs) - slot->text_addr);
+	int depth = s->target->arch->slot_depth(flags, offset);
+	uint64_t sp = regs_sp(regs), caller;
+
+	if (depth < 0 ||
+	    target_read(s->target, sp + (uint64_t)depth, &caller, sizeof(caller)) < 0)
+		return false;
+	regs_set_pc(regs, caller);
+	regs_set_sp(regs, sp + (uint64_t)depth + sizeof(caller));
+	return true;
+}
+
+enum unwind_outcome walk_thread(struct session *session, const struct thread *thread,
+				struct unwind_stack *ret)
+{
+	const struct arch_ops *arch = session->target->arch;
+	uint64_t pc = regs_pc(&thread->regs);
+	const struct upatch_slot *slot = find_slot(session, pc);
+	struct arch_regs regs = thread->regs;
+	enum unwind_outcome outcome;
+
+	if (!slot)
+		return unwinder_walk(session->unwinder, &regs, ret);
+	if (pc - slot->text_addr >= arch->slot->gateway) {
+		leave_gateway(arch, slot, pc - slot->text_addr - arch->slot->gateway, &regs);
+		outcome = unwinder_walk(session->unwinder, &regs, ret);
+	} else if (leave_dispatcher(session, slot, &regs)) {
+		outcome = unwinder_walk(session->unwinder, &regs, ret);
+		ret->frames[0].is_exact = false; /* it is a return address */
+	} else {
+		ret->nr = 0;
+		ret->lost_at = pc;
+		outcome = UNWIND_LOST;
+	}
+	if (ret->nr == UNWIND_FRAMES_MAX)
+		return UNWIND_LOST;
+	memmove(&ret->frames[1], &ret->frames[0], ret->nr * sizeof(ret->frames[0]));
+	ret->frames[0] = (struct unwind_frame){ .pc = pc, .is_exact = true };
+	ret->nr++;
+	return outcome;
+}

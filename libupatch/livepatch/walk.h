@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIVEPATCH_WALK_H
+#define LIVEPATCH_WALK_H
+
+/* Walking the stack of a stopped thread that may stand in a slot. */
+
+#include "target/unwind.h"
+
+struct session;
+struct thread;
+
+/**
+ * walk_thread() - all frames, the innermost being where the thread stands
+ * Unwind information covers objects and payloads; for slots we know what they have pushed.
+ * Return: as unwinder_walk().
+ */
+enum unwind_outcome walk_thread(struct session *session, const struct thread *thread,
+				struct unwind_stack *ret);
+
+#endif
