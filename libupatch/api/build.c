@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "build/build.h"
+
+#include <upatch/upatch.h>
+
+#include "api/ctx.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int upatch_build(struct upatch_ctx *ctx, const struct upatch_build_options *opts)
+{
+	ctx_begin(ctx, 0, opts->name);
+	return ctx_end(ctx, build_run(&ctx->diag, opts));
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <upatch/upatch.h>
+
+#include "api/ctx.h"
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "elf/image.h"
+#include "livepatch/record.h"
+#include "target/maps.h"
+#include "target/target.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The public struct comes first, so that freeing one frees the other. */
+struct status {
+	struct upatch_status public;
+	char comm[PROC_COMM_MAX];
+	char exe[PATH_MAX];
+};
+
+static const char *state_name(enum upatch_patch_state state)
+{
+	switch (state) {
+	case UPATCH_PATCH_ENABLED:
+		return "enabled";
+	case UPATCH_PATCH_KEPT:
+		return "kept";
+	case UPATCH_PATCH_FREE:
+	case UPATCH_PATCH_LOADING:
+	case UPATCH_PATCH_ENABLING:
+	case UPATCH_PATCH_DISABLING:
+	case UPATCH_PATCH_UNLOADING:
+		break;
+	}
+	/* There is no open transition without somebody at work on it. */
+	return "interrupted";
+}
+
+static void free_object(const struct upatch_status_object *object)
+{
+	for (size_t i = 0; i < object->nr_funcs; i++)
+		free((char *)object->funcs[i].name);
+	free((void *)object->funcs);
+	free((char *)object->name);
+	free((char *)object->build_id);
+}
+
+EXPORT void upatch_status_free(struct upatch_status *status)
+{
+	for (size_t i = 0; status && i < status->nr_patches; i++) {
+		const struct upatch_status_patch *patch = &status->patches[i];
+
+		for (size_t n = 0; n < patch->nr_objects; n++)
+			free_object(&patch->objects[n]);
+		free((void *)patch->objects);
+		free((char *)patch->name);
+		free((char *)patch->version);
+	}
+	if (status)
+		free((void *)status->patches);
+	free(status);
+}
+
+static int fill_funcs(const struct record *record, const struct upatch_meta *meta, uint32_t object,
+		      struct upatch_status_object *ret)
+{
+	struct upatch_status_func *funcs = calloc(meta->nr_funcs + 1, sizeof(*funcs));
+
+	ret->funcs = funcs;
+	if (!funcs)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
+		const struct upatch_meta_func *f = &meta_funcs(meta)[i];
+		const struct upatch_slot *slot = record_slot_at(record, f->slot_addr);
+		struct upatch_status_func *func = &funcs[ret->nr_funcs];
+
+		if (f->object != object)
+			continue;
+		func->name = strdup(meta_string(meta, f->name));
+		if (!func->name)
+			return -ENOMEM;
+		func->old_addr = f->old_addr;
+		func->new_addr = f->new_addr;
+		func->is_winner = slot && slot->winner == f->new_addr;
+		ret->nr_funcs++;
+	}
+	return 0;
+}
+
+static int fill_patch(const struct record *record, size_t index, struct upatch_status_patch *ret)
+{
+	const struct upatch_meta *meta = record->metas[index];
+	struct upatch_status_object *objects = calloc(meta->nr_objects + 1, sizeof(*objects));
+	int r = 0;
+
+	ret->objects = objects;
+	ret->name = strdup(meta->name);
+	ret->version = strdup(meta->patch_version);
+	if (!objects || !ret->name || !ret->version)
+		return -ENOMEM;
+	ret->state = state_name(record->head->patches[index].state);
+	ret->seq = meta->seq;
+	ret->enabled_at = meta->enabled_at;
+	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++) {
+		const struct upatch_meta_object *o = &meta_objects(meta)[i];
+		struct build_id id = { .size = (uint8_t)o->build_id_size };
+		char hex[2 * BUILD_ID_MAX + 1];
+
+		memcpy(id.bytes, o->build_id, sizeof(o->build_id));
+		ret->nr_objects++;
+		objects[i].name = strdup(meta_string(meta, o->name));
+		objects[i].build_id = strdup(build_id_format(&id, hex));
+		if (!objects[i].name || !objects[i].build_id)
+			return -ENOMEM;
+		objects[i].payload_addr = o->payload_addr;
+		objects[i].payload_size = o->payload_size;
+		r = fill_funcs(record, meta, i, &objects[i]);
+	}
+	return r;
+}
+
+/* A patch that was being loaded has no meta to tell its name. */
+static int fill_nameless(const struct record *record, size_t index, struct upatch_status_patch *ret)
+{
+	ret->name = strdup("?");
+	ret->version = strdup("");
+	ret->state = state_name(record->head->patches[index].state);
+	ret->seq = record->head->patches[index].seq;
+	return ret->name && ret->version ? 0 : -ENOMEM;
+}
+
+static int compare_seq(const void *a, const void *b)
+{
+	const struct upatch_status_patch *x = a, *y = b;
+
+	return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+static int fill_patches(const struct record *record, struct upatch_status *ret)
+{
+	struct upatch_status_patch *patches = calloc(UPATCH_PATCHES_MAX, sizeof(*patches));
+	int r = 0;
+
+	ret->patches = patches;
+	if (!patches)
+		return -ENOMEM;
+	for (size_t i = 0; record->addr && i < UPATCH_PATCHES_MAX && r >= 0; i++) {
+		struct upatch_status_patch *patch = &patches[ret->nr_patches];
+
+		if (record->head->patches[i].state == UPATCH_PATCH_FREE)
+			continue;
+		ret->nr_patches++;
+		r = record->metas[i] ? fill_patch(record, i, patch)
+				     : fill_nameless(record, i, patch);
+	}
+	qsort(patches, ret->nr_patches, sizeof(*patches), compare_seq);
+	return r;
+}
+
+EXPORT int upatch_target_status(struct upatch_target *target, struct upatch_status **ret)
+{
+	struct upatch_ctx *ctx = target->ctx;
+	struct target *t = target->target;
+	struct status *status = calloc(1, sizeof(*status));
+	_cleanup_(maps_deinit) struct maps maps = {};
+	struct record record = {};
+	int r;
+
+	ctx_begin(ctx, t->pid, NULL);
+	if (!status)
+		return ctx_end(ctx, diag_oom(&ctx->diag));
+	memcpy(status->comm, t->stat.comm, sizeof(status->comm));
+	status->public.pid = t->pid;
+	status->public.comm = status->comm;
+	status->public.exe = target_exe(t, status->exe, sizeof(status->exe));
+	r = target_check_alive(t);
+	if (r >= 0)
+		r = target_maps(t, &maps);
+	if (r >= 0)
+		r = record_read(t, &maps, &record);
+	if (r >= 0 && fill_patches(&record, &status->public) < 0)
+		r = diag_oom(&ctx->diag);
+	record_deinit(&record);
+	if (r < 0) {
+		upatch_status_free(&status->public);
+		return ctx_end(ctx, r);
+	}
+	*ret = &status->public;
+	return ctx_end(ctx, 0);
+}
