@@ -153,10 +153,10 @@ struct arch_ops {
 	 * Every piece is decoded, and nothing in it may refer to the overwritten bytes:
 	 *
 	 * - A call of the patched address is recursion, which is to run the new version: accepted.
-	 * - A jump to the patched address is either a tail call or the back edge of a loop whose head
-	 *   is the entry, because the prologue is empty. The bytes do not tell. A thread in such
-	 *   a loop would leave the old version half way, with its variables in registers where
-	 *   the new version expects arguments: refused.
+	 * - A jump to the patched address is either a tail call or the back edge of a loop whose
+	 *   head is the entry, because the prologue is empty. The bytes do not tell. A thread in
+	 *   such a loop would leave the old version half way, with its variables in registers
+	 *   where the new version expects arguments: refused.
 	 * - A jump to the endbr64 in front of the patched address is a tail call, because
 	 *   compilers put loop heads behind the endbr64: accepted, as is a call.
 	 * - All others are refused, and so are RIP-relative operands behind the first byte: they
@@ -165,8 +165,8 @@ struct arch_ops {
 	 * What goes unseen: computed jumps through tables. Their labels are where the compiler's
 	 * switch cases are, never in the first bytes of a function, but for hand-written code.
 	 *
-	 * Code behind an instruction that the decoder does not know is decoded at each byte, so that
-	 * no branch is missed; only the overwritten instructions themselves must be known.
+	 * Code behind an instruction that the decoder does not know is decoded at each byte, so
+	 * that no branch is missed; only the overwritten instructions themselves must be known.
 	 *
 	 * Return: 0, or raised in @d: -EINVAL UPATCH_E_TOO_SHORT, UPATCH_E_BRANCH_IN_ENTRY,
 	 * UPATCH_E_ENTRY_CODE (undecodable, or cannot be relocated); -ENOMEM.
@@ -193,12 +193,18 @@ struct arch_ops {
 
 	/**
 	 * @gateway_to_old: address in the original function that a gateway address stands for
-	 * @offset: of an instruction's start in the gateway. The jump back stands for the address it
-	 *	    goes to. entry->old must be filled in, for instructions that became several.
+	 * @offset: of an instruction's start in the gateway. The jump back stands for the address
+	 *	    it goes to. entry->old must be filled in, for instructions that became several.
 	 */
 	uint64_t (*gateway_to_old)(const struct arch_entry *entry, uint64_t offset);
 
 	const struct arch_slot_layout *slot;
+
+	/**
+	 * @slot_flags: how this machine's dispatchers read the thread pointer best
+	 * @hwcap2: AT_HWCAP2 of the target
+	 */
+	enum arch_slot_flags (*slot_flags)(uint64_t hwcap2);
 
 	/**
 	 * @slot_write: stub and dispatcher of one slot
@@ -230,8 +236,8 @@ struct arch_ops {
 
 	/**
 	 * @reloc_apply: compute one relocation into the field
-	 * @section, @size, @offset: the section's bytes and the field in them; neighbouring bytes are
-	 *			     read and changed where an instruction is relaxed
+	 * @section, @size, @offset: the section's bytes and the field in them; neighbouring bytes
+	 *			     are read and changed where an instruction is relaxed
 	 *
 	 * Return: 0; -ERANGE when the result does not fit; -EINVAL when the type is unknown, the
 	 * field is out of bounds, or the code around it is not what the psABI prescribes. Unraised.

@@ -112,14 +112,16 @@ static int check_insn(const struct planning *p, uint64_t addr, const struct insn
 	if (insn->has_rip_operand && insn->rip_target != entry->addr &&
 	    is_covered(entry, insn->rip_target))
 		return diag_err(p->diag, -EINVAL, UPATCH_E_BRANCH_IN_ENTRY, NULL,
-				"the instruction at 0x%llx refers to 0x%llx, which the jump would overwrite",
+				"the instruction at 0x%llx refers to 0x%llx, "
+				"which the jump would overwrite",
 				(unsigned long long)addr, (unsigned long long)insn->rip_target);
 	if (!insn->has_target || !is_covered(entry, insn->target))
 		return 0;
 	if (insn->kind == INSN_CALL && insn->target == entry->addr)
 		return 0;
 	return diag_err(p->diag, -EINVAL, UPATCH_E_BRANCH_IN_ENTRY, NULL,
-			"the instruction at 0x%llx branches to 0x%llx, which the jump would overwrite",
+			"the instruction at 0x%llx branches to 0x%llx, "
+			"which the jump would overwrite",
 			(unsigned long long)addr, (unsigned long long)insn->target);
 }
 

@@ -6,13 +6,14 @@
 const struct arch_ops arch_x86_64 = {
 	.name = "x86_64",
 	.machine = EM_X86_64,
-	.branch_reach = 0x7fff0000, /* rel32, less what lies between a branch and its piece's ends */
+	.branch_reach = 0x7fff0000, /* rel32, less what lies around a branch */
 	.trap_byte = X86_64_TRAP,
 	.entry_plan = x86_64_entry_plan,
 	.entry_jump = x86_64_entry_jump,
 	.gateway_write = x86_64_gateway_write,
 	.gateway_to_old = x86_64_gateway_to_old,
 	.slot = &x86_64_slot_layout,
+	.slot_flags = x86_64_slot_flags,
 	.slot_write = x86_64_slot_write,
 	.slot_depth = x86_64_slot_depth,
 	.stub_size = X86_64_STUB_SIZE,

@@ -150,8 +150,8 @@ static uint8_t *around(const struct field *f, size_t back, size_t size)
 
 /*
  * May a prefix precede the opcode of that call or jump? The padded call of __tls_get_addr has some
- * (data16 rex.W call), which mean something else in front of a direct call, and so does a notrack
- * or bnd. The last byte of the instruction before may look like one: then a word is read for nothing.
+ * (data16 rex.W call), which mean something else in front of addr32, and so do notrack and bnd. The
+ * last byte of the instruction before may look like one: then a word is read for nothing.
  */
 static bool is_prefixed(const struct field *f)
 {
@@ -172,7 +172,7 @@ static bool relax_got(const struct arch_reloc *r, const struct field *f)
 	uint8_t *insn = around(f, 2, 6);
 	int32_t disp32 = (int32_t)disp;
 
-	/* One byte of reach is left for the jump, which ends a byte earlier than what it replaces. */
+	/* The jump ends a byte earlier than what it replaces, and needs a byte more of reach. */
 	if (!insn || r->addend != -4 || !is_reachable(disp) || !is_reachable(disp + 1))
 		return false;
 	if (insn[0] == 0x8b && (insn[1] & 0xc7) == 0x05) {
@@ -281,7 +281,7 @@ int x86_64_reloc_apply(const struct arch_reloc *reloc, uint8_t *section, size_t 
 	const struct field f = { .section = section, .size = size, .offset = offset };
 	const struct reloc_type *t = find_type(reloc->type);
 
-	if (!t)
+	if (!t || offset > size)
 		return -EINVAL;
 	switch (reloc->type) {
 	case R_X86_64_NONE:

@@ -26,11 +26,12 @@ static const struct pattern thread_root[] = {
 	PATTERN("\x89\xc7\xb8\x3c\x00\x00\x00\x0f\x05"),	 /* mov %eax,%edi; mov $60,%eax */
 	PATTERN("\x48\x89\xc7\xb8\x3c\x00\x00\x00\x0f\x05"),	 /* mov %rax,%rdi; mov $60,%eax */
 	PATTERN("\x89\xc7\x48\xc7\xc0\x3c\x00\x00\x00\x0f\x05"), /* ...; mov $60,%rax */
-	PATTERN("\x89\xc7\x31\xc0\xb0\x3c\x0f\x05"),		 /* ...; xor %eax,%eax; mov $60,%al */
+	PATTERN("\x89\xc7\x31\xc0\xb0\x3c\x0f\x05"),		 /* ...; xor; mov $60,%al */
 	PATTERN("\x89\xc7\x6a\x3c\x58\x0f\x05"),		 /* ...; push $60; pop %rax */
 };
 
-static int64_t find_any(const struct pattern *patterns, size_t nr, const uint8_t *bytes, size_t size)
+static int64_t find_any(const struct pattern *patterns, size_t nr, const uint8_t *bytes,
+			size_t size)
 {
 	int64_t first = -ENOENT;
 

@@ -70,7 +70,7 @@ struct step {
 /*
  * The flags are kept as lahf and seto find them, and come back by sahf, and by an addition that
  * overflows if and only if seto found it so; the direction flag is never touched. The offsets
- * from rcx are those of struct upatch_laggards.
+ * from rcx are those of struct upatch_laggards, and the key is keys(%rcx,%rdx,8).
  */
 /* clang-format off */
 static const struct step steps[] = {
@@ -83,7 +83,7 @@ static const struct step steps[] = {
 	STEP(8,	 REF_NONE,	REF_NONE,	"\x50"),		  /* push %rax */
 	STEP(16, REF_NONE,	REF_NONE,	"\x51"),		  /* push %rcx */
 	STEP(24, REF_NONE,	REF_NONE,	"\x52"),		  /* push %rdx */
-	STEP(32, REF_NONE,	LAGGARDS,	"\x48\xb9\0\0\0\0\0\0\0\0"), /* movabs $laggards,%rcx */
+	STEP(32, REF_NONE,	LAGGARDS,	"\x48\xb9\0\0\0\0\0\0\0\0"), /* movabs */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x83\x39\x00"),	  /* cmpq $0,armed(%rcx) */
 	STEP(32, REF_NONE,	TO_OLD,		"\x74\0"),		  /* je old */
 	STEP(32, REF_NONE,	THREAD_POINTER,	""),			  /* mov tp,%rax */
@@ -96,14 +96,14 @@ static const struct step steps[] = {
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x31\xc2"),	  /* xor %rax,%rdx */
 	STEP(32, REF_NONE,	THREAD_POINTER,	""),			  /* mov tp,%rax */
 	STEP(32, TO_PROBE,	REF_NONE,	"\x48\x23\x51\x08"),	  /* and mask(%rcx),%rdx */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\x39\x44\xd1\x20"),  /* cmp %rax,keys(%rcx,%rdx,8) */
+	STEP(32, REF_NONE,	REF_NONE,	"\x48\x39\x44\xd1\x20"),  /* cmp %rax,the key */
 	STEP(32, REF_NONE,	TO_OLD,		"\x74\0"),		  /* je old */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\x83\x7c\xd1\x20\0"), /* cmpq $0,keys(%rcx,%rdx,8) */
+	STEP(32, REF_NONE,	REF_NONE,	"\x48\x83\x7c\xd1\x20\0"), /* cmpq $0,the key */
 	STEP(32, REF_NONE,	TO_NEW,		"\x74\0"),		  /* je new */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\xff\xc2"),	  /* inc %rdx */
 	STEP(32, REF_NONE,	TO_PROBE,	"\xeb\0"),		  /* jmp probe */
 
-	STEP(32, TO_NO_TP,	REF_NONE,	"\x48\x83\x79\x10\0"),	  /* cmpq $0,null_tp(%rcx) */
+	STEP(32, TO_NO_TP,	REF_NONE,	"\x48\x83\x79\x10\0"),	  /* cmpq $0,null_tp */
 	STEP(32, REF_NONE,	TO_OLD,		"\x75\0"),		  /* jne old */
 
 	STEP(32, TO_NEW,	REF_NONE,	"\x5a"),		  /* pop %rdx */
@@ -173,6 +173,18 @@ static int put_disp32(uint8_t *end, uint64_t end_addr, uint64_t to)
 		return -ERANGE;
 	memcpy(end - sizeof(disp32), &disp32, sizeof(disp32));
 	return 0;
+}
+
+/*
+ * The register can be read whatever it points to, so that a thread without a C library's control
+ * block does no harm. Where the kernel does not let programs read it (before Linux 5.9), there is
+ * only the word that it points to. Documentation/arch/x86/x86_64/fsgs.rst.
+ */
+enum arch_slot_flags x86_64_slot_flags(uint64_t hwcap2)
+{
+	enum { HWCAP2_FSGSBASE = 1 << 1 };
+
+	return hwcap2 & HWCAP2_FSGSBASE ? ARCH_SLOT_RAW_TP : 0;
 }
 
 int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t laggards_addr,
