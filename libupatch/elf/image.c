@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "elf/eh_frame.h"
 #include "elf/image_private.h"
 
 enum {
@@ -235,6 +236,7 @@ void image_unref(struct image *image)
 	if (!image || --image->refs)
 		return;
 	symtab_free(image->symtab);
+	free(image->fde_hdr);
 	free(image->segments);
 	free(image->bytes);
 	free(image->name);
@@ -307,6 +309,62 @@ bool image_eh_frame_hdr(const struct image *image, struct image_range *ret)
 	if (!image->eh_frame_hdr.size)
 		return false;
 	*ret = image->eh_frame_hdr;
+	return true;
+}
+
+/* .eh_frame by its section header; a file that was stripped of those has none. */
+static bool find_eh_frame(const struct image *im, Elf64_Shdr *ret)
+{
+	const Elf64_Ehdr *e = &im->ehdr;
+	const uint8_t *shdrs = file_range(im, e->e_shoff, (uint64_t)e->e_shnum * sizeof(*ret));
+	Elf64_Shdr names;
+
+	if (!shdrs || e->e_shentsize != sizeof(*ret) || e->e_shstrndx >= e->e_shnum)
+		return false;
+	memcpy(&names, shdrs + e->e_shstrndx * sizeof(names), sizeof(names));
+	const uint8_t *strings = file_range(im, names.sh_offset, names.sh_size);
+
+	for (unsigned int i = 0; strings && i < e->e_shnum; i++) {
+		memcpy(ret, shdrs + i * sizeof(*ret), sizeof(*ret));
+		if (ret->sh_name < names.sh_size &&
+		    names.sh_size - ret->sh_name >= sizeof(".eh_frame") &&
+		    memcmp(strings + ret->sh_name, ".eh_frame", sizeof(".eh_frame")) == 0)
+			return file_range(im, ret->sh_offset, ret->sh_size) != NULL;
+	}
+	return false;
+}
+
+static bool make_fde_table(struct image *im)
+{
+	enum { HDR_SIZE = 12, ENTRY_SIZE = 8 };
+	Elf64_Shdr shdr;
+	int64_t size;
+
+	if (!find_eh_frame(im, &shdr))
+		return false;
+	size = eh_frame_hdr_size(NULL, im->bytes + shdr.sh_offset, shdr.sh_size);
+	if (size < HDR_SIZE)
+		return false;
+	im->fde_hdr = malloc((size_t)size);
+	im->fde_table.base = image_extent(im).vaddr;
+	if (!im->fde_hdr ||
+	    eh_frame_hdr_build(NULL, im->bytes + shdr.sh_offset, shdr.sh_size, shdr.sh_addr,
+			       im->fde_table.base, im->fde_hdr, (size_t)size) != size)
+		return false;
+	im->fde_table.entries = im->fde_hdr + HDR_SIZE;
+	im->fde_table.nr = (size_t)(size - HDR_SIZE) / ENTRY_SIZE;
+	return true;
+}
+
+bool image_fde_table(struct image *image, struct image_fde_table *ret)
+{
+	if (image->eh_frame_hdr.size || image->has_no_fde_table)
+		return false;
+	if (!image->fde_table.entries && !make_fde_table(image)) {
+		image->has_no_fde_table = true;
+		return false;
+	}
+	*ret = image->fde_table;
 	return true;
 }
 

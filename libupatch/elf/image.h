@@ -90,6 +90,19 @@ const uint8_t *image_bytes(const struct image *image, uint64_t vaddr, size_t siz
 /* Where .eh_frame_hdr (PT_GNU_EH_FRAME) is. False when there is none. */
 bool image_eh_frame_hdr(const struct image *image, struct image_range *ret);
 
+/*
+ * The search table that an image without PT_GNU_EH_FRAME would have had, as static programs do
+ * that were linked without --eh-frame-hdr: made from its .eh_frame at first use.
+ */
+struct image_fde_table {
+	uint64_t base;	      /* what both offsets of an entry are relative to, a vaddr */
+	const uint8_t *entries; /* pairs of 32-bit offsets: code, its record */
+	size_t nr;
+};
+
+/* False when there is no .eh_frame that could be read. */
+bool image_fde_table(struct image *image, struct image_fde_table *ret);
+
 /* False when the object has no thread-local storage. */
 bool image_tls(const struct image *image, struct image_tls *ret);
 

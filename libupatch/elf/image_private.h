@@ -25,6 +25,9 @@ struct image {
 	bool has_tls;
 	bool has_interp;
 	struct symtab *symtab; /* NULL until it is asked for */
+	uint8_t *fde_hdr;      /* likewise, see image_fde_table() */
+	struct image_fde_table fde_table;
+	bool has_no_fde_table;
 };
 
 int symtab_load(const struct image *image, struct diag *d, struct symtab **ret);

@@ -23,8 +23,8 @@ static uint64_t find_r_debug(struct object_list *list, struct object *exe)
 	struct target *t = list->target;
 	Elf64_Phdr phdr;
 	Elf64_Dyn dyn;
-	uint64_t addr = proc_read_auxv(t->procfd, AT_PHDR);
-	uint64_t nr = proc_read_auxv(t->procfd, AT_PHNUM);
+	uint64_t addr = proc_read_auxv(t->threadfd, AT_PHDR);
+	uint64_t nr = proc_read_auxv(t->threadfd, AT_PHNUM);
 
 	for (uint64_t i = 0; i < MIN(nr, (uint64_t)128); i++) {
 		if (target_read(t, addr + i * sizeof(phdr), &phdr, sizeof(phdr)) < 0)

@@ -156,7 +156,7 @@ static int find_objects(struct object_list *list)
 static void mark_executable(struct object_list *list)
 {
 	struct target *t = list->target;
-	struct object *o = object_list_at(list, proc_read_auxv(t->procfd, AT_PHDR));
+	struct object *o = object_list_at(list, proc_read_auxv(t->threadfd, AT_PHDR));
 
 	if (o)
 		o->is_executable = true;
@@ -237,7 +237,7 @@ static int open_file(struct object_list *list, struct object *o)
 	if (fd < 0) {
 		/* Needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE; the path needs nothing. */
 		(void)snprintf(path, sizeof(path), "root%s", o->path);
-		fd = openat(t->procfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		fd = openat(t->threadfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	}
 	if (fd < 0)
 		return diag_err(t->diag, -errno, UPATCH_E_IO, &where, "cannot open '%s': %s",

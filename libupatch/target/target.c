@@ -25,6 +25,7 @@ void target_close(struct target *target)
 	if (!target)
 		return;
 	closep(&target->memfd);
+	closep(&target->threadfd);
 	closep(&target->procfd);
 	closep(&target->pidfd);
 	free(target);
@@ -71,21 +72,33 @@ static int check_identity(struct target *t, struct diag *d, pid_t pid)
 	return 0;
 }
 
-/* A process whose main thread has exited is a zombie to stat, but lives on in its threads. */
-static int check_not_zombie(struct target *t, struct diag *d, pid_t pid)
+/*
+ * Choose a live thread, the main one if it lives: a main thread that has exited is a zombie, while
+ * the process lives on in the others.
+ */
+static int choose_thread(struct target *t, struct diag *d, pid_t pid)
 {
-	_cleanup_free_ pid_t *tids = NULL;
 	struct diag_where where = { .pid = pid };
+	_cleanup_free_ pid_t *tids = NULL;
 	struct proc_stat stat;
+	char path[32];
 	size_t nr = 0;
 
-	if (t->stat.state != 'Z' && t->stat.state != 'X')
-		return 0;
 	(void)proc_read_tids(t->procfd, &tids, &nr); /* none found is what counts */
-	for (size_t i = 0; i < nr; i++)
-		if (proc_read_stat(t->procfd, tids[i], &stat) == 0 && stat.state != 'Z' &&
-		    stat.state != 'X')
-			return 0;
+	for (size_t i = 0; i < nr; i++) {
+		if (proc_read_stat(t->procfd, tids[i], &stat) < 0 || stat.state == 'Z' ||
+		    stat.state == 'X')
+			continue;
+		(void)snprintf(path, sizeof(path), "task/%d", (int)tids[i]);
+		int fd = openat(t->procfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		closep(&t->threadfd);
+		t->threadfd = fd;
+		t->tid = tids[i];
+		return 0;
+	}
 	return diag_err(d, -ESRCH, UPATCH_E_ZOMBIE, &where,
 			"the process has exited and its parent has not collected it yet");
 }
@@ -117,7 +130,7 @@ static int find_arch(struct target *t, struct diag *d)
 {
 	struct diag_where where = { .pid = t->pid };
 	Elf64_Ehdr ehdr;
-	_cleanup_close_ int fd = openat(t->procfd, "exe", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = openat(t->threadfd, "exe", O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return raise_open(d, t->pid, -errno);
@@ -144,7 +157,7 @@ int target_open(struct diag *d, pid_t pid, struct target **ret)
 		return diag_oom(d);
 	t->diag = d;
 	t->pid = pid;
-	t->pidfd = t->procfd = t->memfd = -1;
+	t->pidfd = t->procfd = t->threadfd = t->memfd = -1;
 	if (pid <= 0)
 		return raise_open(d, pid, -ESRCH);
 	/* The directory first: a pidfd opened while that one lives is of the same process if the
@@ -159,13 +172,13 @@ int target_open(struct diag *d, pid_t pid, struct target **ret)
 	r = check_identity(t, d, pid);
 	if (r < 0)
 		return r;
-	r = check_not_zombie(t, d, pid);
+	r = choose_thread(t, d, pid);
 	if (r < 0)
 		return r;
 	r = check_tracer(t, d, pid);
 	if (r < 0)
 		return r;
-	t->memfd = openat(t->procfd, "mem", O_RDWR | O_CLOEXEC);
+	t->memfd = openat(t->threadfd, "mem", O_RDWR | O_CLOEXEC);
 	if (t->memfd < 0)
 		return raise_open(d, pid, -errno);
 	r = find_arch(t, d);
@@ -184,11 +197,15 @@ int target_check_alive(struct target *target)
 	if (poll(&pollfd, 1, 0) != 0 || proc_read_stat(target->procfd, 0, &stat) < 0)
 		return diag_err(target->diag, -ESRCH, UPATCH_E_GONE, &where,
 				"the process has exited");
+	/* It shows no stack once its main thread has exited. */
 	if (stat.start_time != target->stat.start_time ||
-	    stat.start_stack != target->stat.start_stack)
+	    (stat.start_stack && stat.start_stack != target->stat.start_stack))
 		return diag_err(target->diag, -ESRCH, UPATCH_E_GONE, &where,
 				"the process runs another program now (execve)");
-	return 0;
+	if (proc_read_stat(target->procfd, target->tid, &stat) == 0 && stat.state != 'Z' &&
+	    stat.state != 'X')
+		return 0;
+	return choose_thread(target, target->diag, target->pid);
 }
 
 int target_maps(struct target *target, struct maps *ret)
@@ -196,7 +213,7 @@ int target_maps(struct target *target, struct maps *ret)
 	struct diag_where where = { .pid = target->pid };
 	int r;
 
-	r = maps_read(target->procfd, ret);
+	r = maps_read(target->threadfd, ret);
 	if (r == -ENOMEM)
 		return diag_oom(target->diag);
 	if (r < 0)
@@ -207,7 +224,7 @@ int target_maps(struct target *target, struct maps *ret)
 
 char *target_exe(struct target *target, char *buf, size_t size)
 {
-	ssize_t n = readlinkat(target->procfd, "exe", buf, size - 1);
+	ssize_t n = readlinkat(target->threadfd, "exe", buf, size - 1);
 
 	buf[n < 0 ? 0 : n] = '\0';
 	return buf;
@@ -220,7 +237,7 @@ int target_read(struct target *target, uint64_t addr, void *buf, size_t size)
 	while (done < size) {
 		struct iovec local = { (char *)buf + done, size - done };
 		struct iovec remote = { (void *)(uintptr_t)(addr + done), size - done };
-		ssize_t n = process_vm_readv(target->pid, &local, 1, &remote, 1, 0);
+		ssize_t n = process_vm_readv(target->tid, &local, 1, &remote, 1, 0);
 
 		/* Pages that the target itself may not read (PROT_NONE, execute-only). */
 		if (n <= 0)

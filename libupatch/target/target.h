@@ -25,8 +25,10 @@ struct target {
 	struct diag *diag; /* borrowed */
 	pid_t pid;
 	int pidfd;
-	int procfd; /* /proc/PID */
-	int memfd;  /* /proc/PID/mem */
+	int procfd;   /* /proc/PID */
+	pid_t tid;    /* a live thread: the main one may have exited, and shows no memory then */
+	int threadfd; /* /proc/PID/task/TID of it */
+	int memfd;    /* its mem */
 	struct proc_stat stat;	   /* at opening */
 	uint32_t uid;
 	const struct arch_ops *arch;

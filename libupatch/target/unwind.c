@@ -36,11 +36,15 @@ enum {
 	SIGRETURN_CODE_SIZE = 9,
 };
 
-/* A search table. libunwind reads it, and the records it points to, through read_word(). */
+/* A search table. libunwind reads it, and the records it points to, through read_bytes(). */
 struct unwind_table {
-	uint64_t hdr_addr;
-	uint64_t entries;
+	uint64_t base;	       /* what its offsets are relative to */
+	uint64_t entries_addr; /* in the target, or made_up_addr */
+	uint64_t nr;
 };
+
+/* Where a table seems to be that we made for an image without one: no target has anything there. */
+static const uint64_t made_up_addr = 0xffff800000000000;
 
 struct unwind_code {
 	uint64_t start;
@@ -65,6 +69,7 @@ struct unwinder {
 	struct window stack; /* from the stack pointer up */
 	struct window other; /* elsewhere: alternate stacks, tables in the target */
 	const struct arch_regs *regs;
+	struct image_fde_table made_up;
 	uint64_t lost_at;
 };
 
@@ -80,7 +85,7 @@ static void window_load(struct unwinder *u, struct window *w, uint64_t addr, siz
 {
 	struct iovec local = { w->bytes, size };
 	struct iovec remote = { (void *)(uintptr_t)addr, size };
-	ssize_t n = process_vm_readv(u->objects->target->pid, &local, 1, &remote, 1, 0);
+	ssize_t n = process_vm_readv(u->objects->target->tid, &local, 1, &remote, 1, 0);
 
 	w->addr = addr;
 	w->size = n > 0 ? (size_t)n : 0;
@@ -112,6 +117,12 @@ static int read_bytes(struct unwinder *u, uint64_t addr, void *buf, size_t size)
 {
 	const uint8_t *bytes;
 
+	if (addr >= made_up_addr) {
+		if (addr - made_up_addr + size > u->made_up.nr * HDR_ENTRY_SIZE)
+			return -EFAULT;
+		memcpy(buf, u->made_up.entries + (addr - made_up_addr), size);
+		return 0;
+	}
 	if (window_has(&u->stack, addr, size)) {
 		memcpy(buf, u->stack.bytes + (addr - u->stack.addr), size);
 		return 0;
@@ -144,7 +155,11 @@ static int read_table(struct unwinder *u, uint64_t hdr_addr, uint64_t hdr_size,
 	memcpy(&entries, hdr + 8, sizeof(entries));
 	if (entries > (hdr_size - HDR_SIZE) / HDR_ENTRY_SIZE)
 		return -ENOENT;
-	*ret = (struct unwind_table){ .hdr_addr = hdr_addr, .entries = entries };
+	*ret = (struct unwind_table){
+		.base = hdr_addr,
+		.entries_addr = hdr_addr + HDR_SIZE,
+		.nr = entries,
+	};
 	return 0;
 }
 
@@ -158,10 +173,18 @@ static int find_table(struct unwinder *u, uint64_t pc, struct unwind_table *ret)
 		if (pc >= u->code[i].start && pc < u->code[i].end)
 			return read_table(u, u->code[i].hdr_addr, u->code[i].hdr_size, ret);
 	o = object_list_at(u->objects, pc);
-	if (!o || (o->has_no_image && !o->image) || object_image(u->objects, o, &image) < 0 ||
-	    !image_eh_frame_hdr(image, &hdr))
+	if (!o || (o->has_no_image && !o->image) || object_image(u->objects, o, &image) < 0)
 		return -ENOENT;
-	return read_table(u, hdr.vaddr + o->bias, hdr.size, ret);
+	if (image_eh_frame_hdr(image, &hdr))
+		return read_table(u, hdr.vaddr + o->bias, hdr.size, ret);
+	if (!image_fde_table(image, &u->made_up))
+		return -ENOENT;
+	*ret = (struct unwind_table){
+		.base = u->made_up.base + o->bias,
+		.entries_addr = made_up_addr,
+		.nr = u->made_up.nr,
+	};
+	return 0;
 }
 
 /* --- accessors, libunwind's _U_dyn_register(3) and unw_create_addr_space(3) ------------------ */
@@ -179,9 +202,9 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *p
 		di.format = UNW_INFO_FORMAT_REMOTE_TABLE;
 		di.start_ip = 0;
 		di.end_ip = UINT64_MAX;
-		di.u.rti.segbase = table.hdr_addr;
-		di.u.rti.table_data = table.hdr_addr + HDR_SIZE;
-		di.u.rti.table_len = table.entries * HDR_ENTRY_SIZE / sizeof(unw_word_t);
+		di.u.rti.segbase = table.base;
+		di.u.rti.table_data = table.entries_addr;
+		di.u.rti.table_len = table.nr * HDR_ENTRY_SIZE / sizeof(unw_word_t);
 		r = dwarf_search_unwind_table(as, ip, &di, pi, need_unwind_info, arg);
 		if (r == 0)
 			return 0;
