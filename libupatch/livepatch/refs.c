@@ -108,7 +108,7 @@ static int search_mapping(struct session *s, const struct search *search, const 
 		size_t size = MIN((uint64_t)CHUNK, m->end - at);
 		struct iovec local = { buf, size };
 		struct iovec remote = { (void *)(uintptr_t)at, size };
-		ssize_t n = process_vm_readv(s->target->pid, &local, 1, &remote, 1, 0);
+		ssize_t n = process_vm_readv(s->target->tid, &local, 1, &remote, 1, 0);
 
 		for (ssize_t i = 0; i < n / 8; i++) {
 			if (!is_reference(search, buf[i]))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/region.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 
+#include "arch/arch.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
@@ -130,6 +132,8 @@ static int write_record_head(struct session *s, pid_t tracee)
 	record->head->size = sizeof(*record->head);
 	record->head->self = record->addr;
 	record->head->next_seq = 1;
+	record->head->slot_flags =
+		s->target->arch->slot_flags(proc_read_auxv(s->target->threadfd, AT_HWCAP2));
 	r = target_write(s->target, tracee, record->addr + UPATCH_LAGGARDS_OFFSET, &laggards,
 			 sizeof(laggards));
 	if (r < 0)

@@ -36,6 +36,7 @@ static void leave_gateway(const struct arch_ops *arch, const struct upatch_slot 
 		.nr_insns = slot->nr_insns,
 	};
 
+	memcpy(entry.old, slot->original, sizeof(entry.old));
 	for (int i = 0; i < slot->nr_insns; i++)
 		entry.insns[i] = (struct arch_insn){
 			.old_offset = slot->insns[i].old_offset,
