@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# A thin front: meson does the work.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := help
+.PHONY: help deps all demo check asan lint bench install clean
+
+help:
+	@echo 'make demo      install what is missing, build, patch a running redis-server, revert'
+	@echo 'make check     install what is missing, build, run all tests'
+	@echo 'make asan      unit and fuzz tests under AddressSanitizer and UBSan'
+	@echo 'make lint      layers, sizes, names, format'
+	@echo 'make bench     measure, print a table, write $(BUILD)/bench.json'
+	@echo 'make install   PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make deps      install (Debian, Ubuntu) or name the packages needed'
+	@echo 'make clean     remove build directories'
+
+deps:
+	@scripts/deps
+
+all: deps
+	@test -e $(BUILD)/build.ninja || meson setup --prefix=$(PREFIX) $(BUILD)
+	ninja -C $(BUILD)
+
+demo: all
+	patches/redis/demo $(BUILD)
+
+check: all
+	scripts/check $(BUILD)
+
+asan: deps
+	scripts/check --asan $(BUILD)
+
+lint: all
+	scripts/check --lint $(BUILD)
+
+bench: all
+	tests/bench/run $(BUILD)
+
+install: all
+	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan

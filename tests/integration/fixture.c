@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	ANSWER_TIMEOUT_MS = 20000,
+	POLL_MS = 5,
+};
+
+static void spawn(struct fixture *f)
+{
+	int to[2], from[2];
+
+	assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(from, O_CLOEXEC), 0);
+	f->pid = fork();
+	assert_true(f->pid >= 0);
+	if (f->pid == 0) {
+		dup2(to[0], STDIN_FILENO);
+		dup2(from[1], STDOUT_FILENO);
+		execl(f->exe, "victim", (char *)NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	f->to = fdopen(to[1], "w");
+	f->from = fdopen(from[0], "r");
+	assert_non_null(f->to);
+	assert_non_null(f->from);
+	setvbuf(f->to, NULL, _IOLBF, 0);
+	setvbuf(f->from, NULL, _IONBF, 0);
+}
+
+static void log_line(void *userdata, enum upatch_log_level level, const char *line)
+{
+	print_message("# %s\n", line);
+}
+
+struct fixture *fixture_start(const char *flavour)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	const char *victims = getenv("UPATCH_VICTIMS");
+
+	assert_non_null(f);
+	assert_non_null(victims);
+	snprintf(f->exe, sizeof(f->exe), "%s/victim-%s", victims, flavour);
+	strcpy(f->dir, "/tmp/upatch-test.XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	spawn(f);
+	/* Its answer shows that it has got through execve() and its start-up. */
+	assert_answer(f, "twin", "twin 101 201");
+	assert_int_equal(upatch_ctx_new(&f->ctx), 0);
+	if (getenv("UPATCH_TEST_LOG"))
+		upatch_ctx_set_log(f->ctx, UPATCH_LOG_DEBUG, log_line, NULL);
+	assert_int_equal(upatch_target_open(f->ctx, f->pid, &f->target), 0);
+	return f;
+}
+
+static void remove_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	char name[512];
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(name, sizeof(name), "%s/%s", path, entry->d_name);
+		unlink(name);
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(path);
+}
+
+void fixture_stop(struct fixture *f)
+{
+	upatch_target_close(f->target);
+	upatch_ctx_free(f->ctx);
+	kill(f->pid, SIGKILL);
+	waitpid(f->pid, NULL, 0);
+	fclose(f->to);
+	fclose(f->from);
+	remove_dir(f->dir);
+	free(f->before);
+	free(f);
+}
+
+int fixture_setup(void **state)
+{
+	*state = fixture_start("pie");
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	fixture_stop(*state);
+	return 0;
+}
+
+const char *fixture_ask(struct fixture *f, const char *command)
+{
+	static char line[256];
+	struct pollfd pollfd = { .fd = fileno(f->from), .events = POLLIN };
+	size_t len;
+
+	fprintf(f->to, "%s\n", command);
+	if (poll(&pollfd, 1, ANSWER_TIMEOUT_MS) != 1)
+		fail_msg("the victim does not answer '%s'", command);
+	if (!fgets(line, sizeof(line), f->from))
+		fail_msg("the victim died of '%s'", command);
+	len = strlen(line);
+	if (len && line[len - 1] == '\n')
+		line[len - 1] = '\0';
+	return line;
+}
+
+const char *fixture_build(struct fixture *f, const char *name, const char *source)
+{
+	static char output[256];
+	char path[256], object[4200];
+	const char *sources[] = { path, NULL };
+	const char *objects[] = { object, NULL };
+	struct upatch_build_options opts = {
+		.size = sizeof(opts),
+		.output = output,
+		.sources = sources,
+		.objects = objects,
+	};
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s.c", f->dir, name);
+	snprintf(output, sizeof(output), "%s/%s.upatch", f->dir, name);
+	snprintf(object, sizeof(object), "victim=%s", f->exe);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"victim\");\n%s\n", source);
+	assert_int_equal(fclose(file), 0);
+	return upatch_build(f->ctx, &opts) < 0 ? NULL : output;
+}
+
+static void fail_with_error(struct fixture *f, const char *what)
+{
+	const struct upatch_error *e = upatch_ctx_error(f->ctx);
+
+	fail_msg("%s: [%s] %s: %s\n%s", what, upatch_reason_name(e->reason),
+		 e->function ? e->function : "-", e->message, e->detail ? e->detail : "");
+}
+
+struct upatch_patch *fixture_patch(struct fixture *f, const char *name, const char *source)
+{
+	const char *path = fixture_build(f, name, source);
+	struct upatch_patch *patch;
+
+	if (!path)
+		fail_with_error(f, "build");
+	if (upatch_patch_open(f->ctx, path, &patch) < 0)
+		fail_with_error(f, "open");
+	return patch;
+}
+
+void fixture_apply(struct fixture *f, const char *name, const char *source)
+{
+	struct upatch_patch *patch = fixture_patch(f, name, source);
+
+	if (upatch_target_apply(f->target, patch, NULL, NULL) != 0)
+		fail_with_error(f, "apply");
+	upatch_patch_close(patch);
+}
+
+void fixture_revert(struct fixture *f, const char *name)
+{
+	if (upatch_target_revert(f->target, name, NULL, NULL) != 0)
+		fail_with_error(f, "revert");
+}
+
+void fixture_apply_refused(struct fixture *f, const char *name, const char *source,
+			   unsigned int timeout_ms, enum upatch_reason reason)
+{
+	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = timeout_ms };
+	struct upatch_patch *patch = fixture_patch(f, name, source);
+
+	assert_true(upatch_target_apply(f->target, patch, &opts, NULL) < 0);
+	fixture_assert_reason(f, reason);
+	upatch_patch_close(patch);
+}
+
+void fixture_assert_reason(struct fixture *f, enum upatch_reason reason)
+{
+	const struct upatch_error *e = upatch_ctx_error(f->ctx);
+
+	if (e->reason != reason)
+		fail_msg("refused for '%s' (%s) instead of '%s'", upatch_reason_name(e->reason),
+			 e->message, upatch_reason_name(reason));
+	assert_true(e->error < 0);
+	assert_true(strlen(e->message) > 0);
+}
+
+/* --- looking the same ----------------------------------------------------------------------- */
+
+static uint64_t hash_memory(struct fixture *f, uint64_t start, uint64_t end)
+{
+	static uint8_t buf[65536];
+	uint64_t hash = 14695981039346656037ull;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (uint64_t at = start; at < end; at += sizeof(buf)) {
+		size_t size = end - at < sizeof(buf) ? end - at : sizeof(buf);
+		ssize_t n = pread(fd, buf, size, (off_t)at);
+
+		for (ssize_t i = 0; i < n; i++)
+			hash = (hash ^ buf[i]) * 1099511628211ull;
+	}
+	close(fd);
+	return hash;
+}
+
+/* All mappings, and for those that nobody may write to their contents' hash. */
+static char *describe(struct fixture *f)
+{
+	char path[64], line[4096], *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size), *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)f->pid);
+	maps = fopen(path, "r");
+	assert_non_null(out);
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long long start, end;
+		char perms[5];
+
+		assert_int_equal(sscanf(line, "%llx-%llx %4s", &start, &end, perms), 3);
+		/* What the victim itself makes grow. */
+		if (strstr(line, "[heap]") || strstr(line, "[stack]") || strstr(line, "[v"))
+			continue;
+		fprintf(out, "%.*s %llx\n", (int)strcspn(line, "\n"), line,
+			perms[1] == 'w' || perms[0] != 'r'
+				? 0
+				: (unsigned long long)hash_memory(f, start, end));
+	}
+	fclose(maps);
+	assert_int_equal(fclose(out), 0);
+	return text;
+}
+
+void fixture_remember(struct fixture *f)
+{
+	free(f->before);
+	f->before = describe(f);
+}
+
+void fixture_assert_unchanged(struct fixture *f)
+{
+	char *now = describe(f);
+
+	assert_non_null(f->before);
+	if (strcmp(now, f->before) != 0)
+		fail_msg("the victim was changed; before:\n%s\nnow:\n%s", f->before, now);
+	free(now);
+}
+
+static size_t count_asleep(struct fixture *f)
+{
+	char path[300], state;
+	struct dirent *entry;
+	size_t nr = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)f->pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/stat", (int)f->pid, entry->d_name);
+		file = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
+		if (!file)
+			continue;
+		if (fscanf(file, "%*d %*s %c", &state) == 1 && state == 'S')
+			nr++;
+		fclose(file);
+	}
+	closedir(dir);
+	return nr;
+}
+
+void fixture_wait_asleep(struct fixture *f, size_t nr_threads)
+{
+	for (int ms = 0; ms < ANSWER_TIMEOUT_MS; ms += POLL_MS) {
+		if (count_asleep(f) >= nr_threads)
+			return;
+		poll(NULL, 0, POLL_MS);
+	}
+	fail_msg("the victim's %zu threads do not come to rest", nr_threads);
+}

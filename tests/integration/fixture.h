@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef INTEGRATION_FIXTURE_H
+#define INTEGRATION_FIXTURE_H
+
+/*
+ * A running victim, a library context that has it open, and what the victim looked like before.
+ * Everything that goes wrong here fails the test at once.
+ */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+#include <upatch/upatch.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char dir[64];		/* for sources and patch files */
+	char exe[4096];		/* of the victim */
+	pid_t pid;
+	FILE *to;
+	FILE *from;
+	struct upatch_ctx *ctx;
+	struct upatch_target *target;
+	char *before;		/* its mappings and code, see fixture_assert_unchanged() */
+};
+
+/* Start the victim of that flavour ("pie", "static", ...). For cmocka's setup and teardown. */
+struct fixture *fixture_start(const char *flavour);
+void fixture_stop(struct fixture *f);
+int fixture_setup(void **state); /* "pie" */
+int fixture_teardown(void **state);
+
+/* Send a command, return the answer without its newline; valid until the next one. */
+const char *fixture_ask(struct fixture *f, const char *command);
+#define assert_answer(f, command, expected) assert_string_equal(fixture_ask(f, command), expected)
+
+/*
+ * Compile a patch from the body of a source file (includes and UPATCH_OBJECT() are added).
+ * Return: its path, valid until the next one; NULL when it was refused.
+ */
+const char *fixture_build(struct fixture *f, const char *name, const char *source);
+
+/* Build and open; must succeed. */
+struct upatch_patch *fixture_patch(struct fixture *f, const char *name, const char *source);
+
+/* Build, apply; must succeed. */
+void fixture_apply(struct fixture *f, const char *name, const char *source);
+void fixture_revert(struct fixture *f, const char *name);
+
+/* Apply with a time-out of @timeout_ms, which must be refused for @reason. */
+void fixture_apply_refused(struct fixture *f, const char *name, const char *source,
+			   unsigned int timeout_ms, enum upatch_reason reason);
+
+/* Remember what the victim's code and mappings look like; they must look the same. */
+void fixture_remember(struct fixture *f);
+void fixture_assert_unchanged(struct fixture *f);
+
+/* The last failure of the context must be for this reason, and say something. */
+void fixture_assert_reason(struct fixture *f, enum upatch_reason reason);
+
+/* Wait until /proc/PID/task/TID/wchan or state tells that a thread sleeps: all threads do. */
+void fixture_wait_asleep(struct fixture *f, size_t nr_threads);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixture.h"
+
+#include <string.h>
+
+#include "sources.h"
+
+/* The same patch in every kind of executable. */
+
+/* Without thread-local variables of the general dynamic model, which static programs cannot call. */
+#define SOURCE_PLAIN                                                                               \
+	"#include <stdio.h>\n"                                                                     \
+	"extern int hidden_counter UPATCH_PRIVATE(\"hidden_counter\", 0);\n"                       \
+	"extern int old_add(int) UPATCH_ORIGINAL(\"add_hidden\", 0);\n"                            \
+	"static int calls = 5;\n"                                                                  \
+	"static int new_add(int x)\n"                                                              \
+	"{\n"                                                                                      \
+	"	return 1000 * calls++ + old_add(x) + hidden_counter;\n"                            \
+	"}\n"                                                                                      \
+	"UPATCH_FUNC(add_hidden, new_add);\n"
+
+static void assert_patched_and_reverted(const char *flavour)
+{
+	struct fixture *f = fixture_start(flavour);
+
+	fixture_remember(f);
+	assert_answer(f, "call", "call 9 6 41 5");
+	fixture_apply(f, "p", SOURCE_PLAIN);
+	assert_answer(f, "call", "call 5019 6 42 5");
+	assert_answer(f, "call", "call 6021 6 43 5");
+	fixture_revert(f, "p");
+	assert_answer(f, "call", "call 12 6 44 5");
+	fixture_assert_unchanged(f);
+	fixture_stop(f);
+}
+
+static void test_position_independent(void **state)
+{
+	assert_patched_and_reverted("pie");
+}
+
+static void test_at_a_fixed_address(void **state)
+{
+	assert_patched_and_reverted("nopie");
+}
+
+static void test_static(void **state)
+{
+	assert_patched_and_reverted("static");
+}
+
+static void test_static_and_position_independent(void **state)
+{
+	assert_patched_and_reverted("static-pie");
+}
+
+static void test_with_endbr64_at_every_entry(void **state)
+{
+	assert_patched_and_reverted("cet");
+}
+
+static void test_with_nops_at_every_entry(void **state)
+{
+	assert_patched_and_reverted("patchable");
+}
+
+static void test_thread_local_variables_in_a_dynamic_program(void **state)
+{
+	struct fixture *f = fixture_start("nopie");
+
+	fixture_apply(f, "p", "extern __thread int tls_counter;\n"
+			      "static int r(int x) { return tls_counter += 500; }\n"
+			      "UPATCH_FUNC(secret, r);\n");
+	assert_answer(f, "call", "call 9 541 541 5");
+	fixture_stop(f);
+}
+
+static void test_an_ifunc_of_the_c_library_is_called(void **state)
+{
+	struct fixture *f = fixture_start("pie");
+
+	/* memchr is an indirect function: its resolver runs in the victim. */
+	fixture_apply(f, "p", "#include <string.h>\n"
+			      "static int r(int x)\n"
+			      "{\n"
+			      "	const char *volatile s = \"hello\";\n"
+			      "	return (int)((const char *)memchr(s, 'l', 5) - s);\n"
+			      "}\n"
+			      "UPATCH_FUNC(secret, r);\n");
+	assert_answer(f, "call", "call 9 2 41 5");
+	fixture_revert(f, "p");
+	assert_answer(f, "call", "call 10 6 42 5");
+	fixture_stop(f);
+}
+
+static void test_a_symbol_version_is_honoured(void **state)
+{
+	struct fixture *f = fixture_start("pie");
+
+	fixture_apply(f, "p", "#include <stddef.h>\n"
+			      "void *old_memcpy(void *, const void *, size_t);\n"
+			      "__asm__(\".symver old_memcpy, memcpy@GLIBC_2.2.5\");\n"
+			      "static int r(int x)\n"
+			      "{\n"
+			      "	int y = 0;\n"
+			      "	old_memcpy(&y, &x, sizeof(y));\n"
+			      "	return y + 70;\n"
+			      "}\n"
+			      "UPATCH_FUNC(secret, r);\n");
+	assert_answer(f, "call", "call 9 72 41 5");
+	fixture_stop(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_position_independent),
+		cmocka_unit_test(test_at_a_fixed_address),
+		cmocka_unit_test(test_static),
+		cmocka_unit_test(test_static_and_position_independent),
+		cmocka_unit_test(test_with_endbr64_at_every_entry),
+		cmocka_unit_test(test_with_nops_at_every_entry),
+		cmocka_unit_test(test_thread_local_variables_in_a_dynamic_program),
+		cmocka_unit_test(test_an_ifunc_of_the_c_library_is_called),
+		cmocka_unit_test(test_a_symbol_version_is_honoured),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixture.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sources.h"
+
+/* What state threads and process may be in. */
+
+static char process_state(struct fixture *f)
+{
+	char path[64], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)f->pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%*d %*s %c", &state), 1);
+	fclose(file);
+	return state;
+}
+
+static void wait_for_state(struct fixture *f, char state)
+{
+	const struct timespec tick = { .tv_nsec = 5000000 };
+
+	for (int i = 0; i < 2000; i++) {
+		if (process_state(f) == state)
+			return;
+		nanosleep(&tick, NULL);
+	}
+	fail_msg("the victim does not get into state %c", state);
+}
+
+static void test_a_hundred_threads_are_no_obstacle(void **state)
+{
+	struct fixture *f = *state;
+	struct upatch_patch *patch = fixture_patch(f, "p", SOURCE_ADD);
+	struct upatch_cost cost;
+
+	assert_answer(f, "threads 100", "ok");
+	fixture_wait_asleep(f, 101);
+	fixture_remember(f);
+	assert_int_equal(upatch_target_apply(f->target, patch, NULL, &cost), 0);
+	assert_int_equal(cost.threads, 101);
+	assert_int_equal(cost.stops, 1);
+	assert_true(cost.longest_pause > 0);
+	assert_true(cost.longest_pause < cost.wall);
+	assert_answer(f, "call", "call 2009 6 41 5");
+	fixture_revert(f, "p");
+	assert_answer(f, "call", "call 10 6 42 5");
+	fixture_assert_unchanged(f);
+	upatch_patch_close(patch);
+}
+
+static void test_a_stopped_process_stays_stopped(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_answer(f, "threads 5", "ok");
+	fixture_wait_asleep(f, 6);
+	fixture_remember(f);
+	kill(f->pid, SIGSTOP);
+	wait_for_state(f, 'T');
+	fixture_apply(f, "p", SOURCE_ADD);
+	wait_for_state(f, 'T');
+	kill(f->pid, SIGCONT);
+	assert_answer(f, "call", "call 2009 6 41 5");
+	kill(f->pid, SIGSTOP);
+	wait_for_state(f, 'T');
+	fixture_revert(f, "p");
+	wait_for_state(f, 'T');
+	kill(f->pid, SIGCONT);
+	assert_answer(f, "call", "call 10 6 42 5");
+	fixture_assert_unchanged(f);
+}
+
+static void test_the_parent_sees_no_stop_that_is_not_its_own(void **state)
+{
+	struct fixture *f = *state;
+	int status;
+
+	for (int i = 0; i < 20; i++) {
+		fixture_apply(f, "p", SOURCE_SECRET(1));
+		fixture_revert(f, "p");
+		assert_int_equal(waitpid(f->pid, &status, WNOHANG | WUNTRACED | WCONTINUED), 0);
+	}
+}
+
+static void test_a_process_whose_main_thread_has_left_is_patched(void **state)
+{
+	struct fixture *f = *state;
+
+	fprintf(f->to, "leave\n");
+	wait_for_state(f, 'Z');
+	fixture_apply(f, "p", SOURCE_ADD);
+	assert_answer(f, "call", "call 2009 6 41 5");
+	fixture_revert(f, "p");
+	assert_answer(f, "call", "call 10 6 42 5");
+}
+
+static void test_a_seccomp_filter_that_kills_is_suspended(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_answer(f, "seccomp", "ok");
+	fixture_remember(f);
+	fixture_apply(f, "p", SOURCE_ADD);
+	assert_answer(f, "call", "call 2009 6 41 5");
+	fixture_revert(f, "p");
+	assert_answer(f, "call", "call 10 6 42 5");
+	fixture_assert_unchanged(f);
+}
+
+static void test_epoll_wait_never_returns_eintr(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_answer(f, "epoll", "ok");
+	fixture_wait_asleep(f, 2);
+	for (int i = 0; i < 50; i++) {
+		fixture_apply(f, "p", SOURCE_SECRET(1));
+		fixture_revert(f, "p");
+	}
+	assert_answer(f, "eintr", "eintr 0 handled 0");
+}
+
+static void test_no_signal_is_lost(void **state)
+{
+	struct fixture *f = *state;
+	char expected[64];
+	int sent = 0;
+
+	/* Sent while nobody traces, between and during operations; each is taken before the next. */
+	for (int i = 0; i < 50; i++) {
+		kill(f->pid, SIGUSR1);
+		fixture_apply(f, "p", SOURCE_SECRET(1));
+		snprintf(expected, sizeof(expected), "eintr 0 handled %d", ++sent);
+		assert_answer(f, "eintr", expected);
+		kill(f->pid, SIGUSR1);
+		fixture_revert(f, "p");
+		snprintf(expected, sizeof(expected), "eintr 0 handled %d", ++sent);
+		assert_answer(f, "eintr", expected);
+	}
+}
+
+static pid_t ask_fork(struct fixture *f)
+{
+	int pid = 0;
+
+	assert_int_equal(sscanf(fixture_ask(f, "fork"), "fork %d", &pid), 1);
+	return pid;
+}
+
+static void test_a_forked_child_is_a_target_like_any_other(void **state)
+{
+	struct fixture *f = *state;
+	struct upatch_target *child;
+	struct upatch_status *status;
+
+	fixture_apply(f, "p", SOURCE_SECRET(1));
+	assert_int_equal(upatch_target_open(f->ctx, ask_fork(f), &child), 0);
+	assert_int_equal(upatch_target_status(child, &status), 0);
+	assert_int_equal(status->nr_patches, 1);
+	assert_string_equal(status->patches[0].name, "p");
+	upatch_status_free(status);
+	/* It can be reverted without the parent noticing. */
+	assert_int_equal(upatch_target_revert(child, "p", NULL, NULL), 0);
+	assert_int_equal(upatch_target_status(child, &status), 0);
+	assert_int_equal(status->nr_patches, 0);
+	upatch_status_free(status);
+	upatch_target_close(child);
+	assert_answer(f, "call", "call 9 1 41 5");
+}
+
+#define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		victim_test(test_a_hundred_threads_are_no_obstacle),
+		victim_test(test_a_stopped_process_stays_stopped),
+		victim_test(test_the_parent_sees_no_stop_that_is_not_its_own),
+		victim_test(test_a_process_whose_main_thread_has_left_is_patched),
+		victim_test(test_a_seccomp_filter_that_kills_is_suspended),
+		victim_test(test_epoll_wait_never_returns_eintr),
+		victim_test(test_no_signal_is_lost),
+		victim_test(test_a_forked_child_is_a_target_like_any_other),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A program to be patched: it reads commands on its standard input and answers each with one line.
+ *
+ *	call		"call ADD SECRET TLS LIBC" results of the functions below
+ *	twin		results of the two static functions named twin, here and in victim_twin.c
+ *	threads N	start N threads that sleep
+ *	block		start a thread that waits inside block_here()
+ *	release		let one such thread go on
+ *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
+ *	eintr		how often that one saw EINTR
+ *	seccomp		install a filter that kills the process for mmap(2)
+ *	leave		the main thread exits, another one goes on reading commands
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define TARGET __attribute__((noipa, used))
+
+int victim_twin(int x);
+int asm_short(void);
+int asm_neighbour(void);
+int asm_loop(int n);
+int asm_into_entry(int n);
+int asm_padded(void);
+
+__thread int tls_counter = 40;
+static int hidden_counter = 7;
+static int fds[2];
+static volatile int nr_eintr;
+static volatile int nr_handled;
+
+/* Adds a private counter, so that the call can be seen to have happened. */
+TARGET int add_hidden(int x)
+{
+	hidden_counter++;
+	tls_counter++;
+	return x + hidden_counter;
+}
+
+/* Private: reached by its symbol only. */
+TARGET static int secret(int x)
+{
+	return x * 3 + hidden_counter - hidden_counter;
+}
+
+/* There are two static functions of this name. */
+TARGET static int twin(int x)
+{
+	return x + 100;
+}
+
+/* Calls a function that never returns as its last instruction, and has a cold part. */
+TARGET int unlikely(int x)
+{
+	if (__builtin_expect(x < 0, 0)) {
+		fprintf(stderr, "negative\n");
+		abort();
+	}
+	return x + 1;
+}
+
+TARGET void block_here(int fd)
+{
+	char c;
+
+	while (read(fd, &c, 1) < 0)
+		continue;
+	__asm__ volatile("");
+}
+
+static void *sleeper(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+static void *blocker(void *arg)
+{
+	block_here(fds[0]);
+	return arg;
+}
+
+static void *poller(void *arg)
+{
+	int fd = epoll_create1(0);
+	struct epoll_event event;
+
+	for (;;)
+		if (epoll_wait(fd, &event, 1, -1) < 0)
+			nr_eintr++;
+	return arg;
+}
+
+static void handle(int signal)
+{
+	nr_handled++;
+}
+
+static void start(void *(*fn)(void *))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, fn, NULL) != 0)
+		abort();
+}
+
+static int forbid_mmap(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { 4, filter };
+
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void answer(const char *line)
+{
+	int n;
+
+	if (strcmp(line, "call\n") == 0) {
+		int added = add_hidden(1), known = secret(2);
+
+		printf("call %d %d %d %d\n", added, known, tls_counter, unlikely(4));
+	} else if (strcmp(line, "twin\n") == 0)
+		printf("twin %d %d\n", twin(1), victim_twin(1));
+	else if (strcmp(line, "asm\n") == 0)
+		printf("asm %d %d %d %d %d\n", asm_short(), asm_neighbour(), asm_loop(3),
+		       asm_into_entry(3), asm_padded());
+	else if (sscanf(line, "threads %d", &n) == 1) {
+		while (n--)
+			start(sleeper);
+		printf("ok\n");
+	} else if (strcmp(line, "block\n") == 0) {
+		start(blocker);
+		printf("ok\n");
+	} else if (strcmp(line, "release\n") == 0)
+		printf("%s\n", write(fds[1], "x", 1) == 1 ? "ok" : "failed");
+	else if (strcmp(line, "epoll\n") == 0) {
+		start(poller);
+		printf("ok\n");
+	} else if (strcmp(line, "eintr\n") == 0)
+		printf("eintr %d handled %d\n", nr_eintr, nr_handled);
+	else if (strcmp(line, "fork\n") == 0) {
+		int pid = fork();
+
+		if (pid == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				pause();
+		}
+		printf("fork %d\n", pid);
+	} else if (strcmp(line, "seccomp\n") == 0)
+		printf("%s\n", forbid_mmap() == 0 ? "ok" : "failed");
+	else
+		printf("what?\n");
+}
+
+static void *serve(void *arg)
+{
+	char line[128];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		if (strcmp(line, "leave\n") == 0) {
+			start(serve);
+			pthread_exit(NULL);
+		}
+		answer(line);
+	}
+	exit(0);
+	return arg;
+}
+
+int main(void)
+{
+	struct sigaction action = { .sa_handler = handle, .sa_flags = SA_RESTART };
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	sigaction(SIGUSR1, &action, NULL);
+	if (pipe(fds) < 0)
+		return 1;
+	serve(NULL);
+	return 0;
+}
