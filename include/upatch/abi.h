@@ -30,6 +30,11 @@ enum {
 	UPATCH_ENTRY_MAX = 16,
 	UPATCH_INSNS_MAX = 16,
 	UPATCH_PAGE_SIZE = 4096,
+	/*
+	 * A payload's first bytes are never code: page numbers are common in memory, and are not to
+	 * be taken for references to it.
+	 */
+	UPATCH_TEXT_LEAD = 64,
 };
 
 #define UPATCH_RECORD_MAGIC "upatchRC"

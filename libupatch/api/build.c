@@ -4,8 +4,7 @@
 #include <upatch/upatch.h>
 
 #include "api/ctx.h"
-
-#define EXPORT __attribute__((visibility("default")))
+#include "base/export.h"
 
 EXPORT int upatch_build(struct upatch_ctx *ctx, const struct upatch_build_options *opts)
 {

@@ -11,14 +11,13 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
+#include "base/export.h"
 #include "livepatch/backtrace.h"
 #include "livepatch/record.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
 #include "target/target.h"
 #include "target/unwind.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 enum {
 	CHECK_TIMEOUT_MS = 1000,

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 
 #include "elf/image_cache.h"
-
-#define EXPORT __attribute__((visibility("default")))
+#include "base/export.h"
 
 enum {
 	IMAGES_MAX = 256,

@@ -8,9 +8,8 @@
 #include "api/ctx.h"
 #include "arch/arch.h"
 #include "base/cleanup.h"
+#include "base/export.h"
 #include "patchfile/patchfile.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 static void free_info(struct upatch_patch_info *info)
 {

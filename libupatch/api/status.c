@@ -8,12 +8,11 @@
 #include "api/ctx.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
+#include "base/export.h"
 #include "elf/image.h"
 #include "livepatch/record.h"
 #include "target/maps.h"
 #include "target/target.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 /* The public struct comes first, so that freeing one frees the other. */
 struct status {

@@ -7,11 +7,10 @@
 #include "api/ctx.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
+#include "base/export.h"
 #include "livepatch/enable.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
-
-#define EXPORT __attribute__((visibility("default")))
 
 enum {
 	DEFAULT_TIMEOUT_MS = 10000,

@@ -174,6 +174,13 @@ struct arch_ops {
 	int (*entry_plan)(struct diag *d, const struct arch_func *func, struct arch_entry *ret);
 
 	/**
+	 * @find_branches: tell @fn of each direct jump, not call, that leaves a piece of code
+	 * Return: 0, the first non-zero value of @fn, or -ENOMEM. Unraised.
+	 */
+	int (*find_branches)(uint64_t addr, const uint8_t *bytes, size_t size,
+			     int (*fn)(uint64_t to, void *userdata), void *userdata);
+
+	/**
 	 * @entry_jump: the bytes that go to entry->addr
 	 * @buf: entry->size bytes. Return: 0, or -ERANGE (unraised) when @to is out of reach.
 	 */

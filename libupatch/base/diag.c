@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/export.h"
 
 static const struct {
 	const char *name;
@@ -24,17 +25,17 @@ static enum upatch_reason reason_clamp(enum upatch_reason reason)
 	return (unsigned int)reason < UPATCH_E_COUNT ? reason : UPATCH_E_INTERNAL;
 }
 
-const char *upatch_reason_name(enum upatch_reason reason)
+EXPORT const char *upatch_reason_name(enum upatch_reason reason)
 {
 	return reasons[reason_clamp(reason)].name;
 }
 
-const char *upatch_reason_hint(enum upatch_reason reason)
+EXPORT const char *upatch_reason_hint(enum upatch_reason reason)
 {
 	return reasons[reason_clamp(reason)].hint;
 }
 
-enum upatch_exit upatch_reason_exit(enum upatch_reason reason)
+EXPORT enum upatch_exit upatch_reason_exit(enum upatch_reason reason)
 {
 	return reasons[reason_clamp(reason)].status;
 }

@@ -59,7 +59,7 @@ static int plan_entry(struct diag *d, const struct arch_ops *arch, struct image 
 	struct arch_entry entry;
 	int r;
 
-	r = function_find(d, image, symbol, &function);
+	r = function_find(d, image, symbol, arch->find_branches, &function);
 	if (r < 0)
 		return r;
 	codes = calloc(function.nr, sizeof(*codes));

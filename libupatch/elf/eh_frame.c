@@ -32,6 +32,7 @@ struct bytes {
 
 struct fde {
 	uint64_t start;
+	uint64_t size;
 	uint64_t addr;
 };
 
@@ -176,7 +177,8 @@ static int parse_fde(const uint8_t *eh_frame, size_t size, uint64_t addr, struct
 		return -EINVAL;
 	cie.end = cie.p + length;
 	if (!take(&cie, &cie_id, sizeof(cie_id)) || cie_id != 0 || !parse_cie(cie, &enc) ||
-	    !take_encoded(&record, enc, addr + offset + sizeof(id), &ret->start))
+	    !take_encoded(&record, enc, addr + offset + sizeof(id), &ret->start) ||
+	    !take_encoded(&record, enc & ENC_FORMAT, 0, &ret->size))
 		return -EINVAL;
 	ret->addr = addr + offset - sizeof(length);
 	return 0;
@@ -266,4 +268,24 @@ int64_t eh_frame_hdr_build(struct diag *d, const uint8_t *eh_frame, size_t size,
 		fits = put_relative(entry + 4, fdes[i].addr, hdr_addr) && fits;
 	}
 	return fits ? HDR_SIZE + nr * ENTRY_SIZE : raise_bad(d, -EINVAL);
+}
+
+int64_t eh_frame_ranges(const uint8_t *eh_frame, size_t size, uint64_t addr,
+			struct eh_frame_range **ret)
+{
+	_cleanup_free_ struct fde *fdes = NULL;
+	int64_t nr = parse(eh_frame, size, addr, &fdes);
+	struct eh_frame_range *ranges;
+
+	if (nr < 0)
+		return nr;
+	ranges = calloc((size_t)nr + 1, sizeof(*ranges));
+	if (!ranges)
+		return -ENOMEM;
+	if (nr)
+		qsort(fdes, (size_t)nr, sizeof(*fdes), compare_fdes);
+	for (int64_t i = 0; i < nr; i++)
+		ranges[i] = (struct eh_frame_range){ fdes[i].start, fdes[i].size };
+	*ret = ranges;
+	return nr;
 }

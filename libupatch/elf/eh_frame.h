@@ -12,6 +12,20 @@
 
 struct diag;
 
+/* The code that one record (FDE) describes. */
+struct eh_frame_range {
+	uint64_t start;
+	uint64_t size;
+};
+
+/**
+ * eh_frame_ranges() - all pieces of code that an .eh_frame describes, sorted by address
+ * @addr: of the section
+ * Return: their number with a malloc'ed array, or -EINVAL, -ENOMEM, unraised.
+ */
+int64_t eh_frame_ranges(const uint8_t *eh_frame, size_t size, uint64_t addr,
+			struct eh_frame_range **ret);
+
 /**
  * eh_frame_hdr_size() - bytes that eh_frame_hdr_build() will need at most
  * Return: size, or -EINVAL raised with UPATCH_E_BAD_PATCHFILE when the records are malformed.

@@ -11,10 +11,12 @@
 
 enum {
 	PADDING_MAX = 32, /* more than that is not alignment */
+	PIECES_MAX = 64,
 };
 
 struct search {
 	struct image *image;
+	const struct symtab *symtab;
 	struct function function;
 	size_t alloc;
 };
@@ -47,6 +49,36 @@ static int add_symbol(const struct symbol *piece, void *userdata)
 	return add(userdata, piece->value, piece->size);
 }
 
+static int add_branch(uint64_t to, void *userdata)
+{
+	struct search *search = userdata;
+	struct image_range range;
+	struct symbol known;
+
+	if (is_known(&search->function, to) || search->function.nr >= PIECES_MAX)
+		return 0;
+	/* A tail call of a function that has a name. */
+	if (symtab_at(search->symtab, to, &known) == 0 && known.value == to)
+		return 0;
+	if (!image_code_at(search->image, to, &range))
+		return 0;
+	/* A piece that reaches beyond the file's code is no piece: then it is just not added. */
+	return add(search, range.vaddr, range.size) == -ENOMEM ? -ENOMEM : 0;
+}
+
+/* Pieces that nothing but branches tell of; those of pieces found that way, too. */
+static int follow_branches(struct search *search, function_branches_fn branches)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < search->function.nr && r >= 0; i++) {
+		const struct function_piece piece = search->function.pieces[i];
+
+		r = branches(piece.vaddr, piece.bytes, piece.size, add_branch, search);
+	}
+	return r;
+}
+
 static size_t padding_behind(const struct image *image, const struct symtab *symtab,
 			     const struct symbol *symbol)
 {
@@ -63,7 +95,7 @@ static size_t padding_behind(const struct image *image, const struct symtab *sym
 }
 
 int function_find(struct diag *d, struct image *image, const struct symbol *symbol,
-		  struct function *ret)
+		  function_branches_fn branches, struct function *ret)
 {
 	struct diag_where where = { .function = symbol->name };
 	struct search search = { .image = image };
@@ -73,9 +105,12 @@ int function_find(struct diag *d, struct image *image, const struct symbol *symb
 	r = image_symtab(image, d, &symtab);
 	if (r < 0)
 		return r;
+	search.symtab = symtab;
 	r = add(&search, symbol->value, symbol->size);
 	if (r >= 0)
 		r = symtab_pieces(symtab, symbol, add_symbol, &search);
+	if (r >= 0 && !symtab_has_locals(symtab))
+		r = follow_branches(&search, branches);
 	if (r < 0) {
 		function_deinit(&search.function);
 		return r == -ENOMEM ? diag_oom(d)

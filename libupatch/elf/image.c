@@ -237,6 +237,7 @@ void image_unref(struct image *image)
 		return;
 	symtab_free(image->symtab);
 	free(image->fde_hdr);
+	free(image->code);
 	free(image->segments);
 	free(image->bytes);
 	free(image->name);
@@ -365,6 +366,32 @@ bool image_fde_table(struct image *image, struct image_fde_table *ret)
 		return false;
 	}
 	*ret = image->fde_table;
+	return true;
+}
+
+bool image_code_at(struct image *image, uint64_t vaddr, struct image_range *ret)
+{
+	size_t lo = 0, hi;
+	Elf64_Shdr shdr;
+
+	if (!image->code && image->nr_code == 0)
+		image->nr_code = find_eh_frame(image, &shdr)
+					 ? eh_frame_ranges(image->bytes + shdr.sh_offset,
+							   shdr.sh_size, shdr.sh_addr, &image->code)
+					 : -1;
+	if (image->nr_code <= 0)
+		return false;
+	for (hi = (size_t)image->nr_code; lo < hi;) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (image->code[mid].start <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo || vaddr - image->code[lo - 1].start >= image->code[lo - 1].size)
+		return false;
+	*ret = (struct image_range){ image->code[lo - 1].start, image->code[lo - 1].size };
 	return true;
 }
 

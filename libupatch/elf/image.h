@@ -103,6 +103,9 @@ struct image_fde_table {
 /* False when there is no .eh_frame that could be read. */
 bool image_fde_table(struct image *image, struct image_fde_table *ret);
 
+/* The piece of code around @vaddr, as unwind information tells. False when that does not. */
+bool image_code_at(struct image *image, uint64_t vaddr, struct image_range *ret);
+
 /* False when the object has no thread-local storage. */
 bool image_tls(const struct image *image, struct image_tls *ret);
 

@@ -4,6 +4,7 @@
 
 /* The image's inside, for the files of this folder. */
 
+#include "elf/eh_frame.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
 
@@ -28,6 +29,8 @@ struct image {
 	uint8_t *fde_hdr;      /* likewise, see image_fde_table() */
 	struct image_fde_table fde_table;
 	bool has_no_fde_table;
+	struct eh_frame_range *code; /* likewise, see image_code_at() */
+	int64_t nr_code;	     /* -1: cannot be read */
 };
 
 int symtab_load(const struct image *image, struct diag *d, struct symtab **ret);

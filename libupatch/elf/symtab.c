@@ -27,6 +27,7 @@ struct symtab {
 	uint32_t *by_name;
 	uint32_t *by_addr;
 	size_t nr_by_addr;
+	bool has_locals;
 };
 
 void symtab_free(struct symtab *symtab)
@@ -122,6 +123,7 @@ static int load_source(struct symtab *t, size_t *alloc, const struct symtab_sour
 			return -ENOMEM;
 		t->symbols[t->nr] = symbol;
 		t->files[t->nr++] = symbol.bind == STB_LOCAL ? file : 0;
+		t->has_locals = t->has_locals || symbol.bind == STB_LOCAL;
 	}
 	return 0;
 }
@@ -415,6 +417,11 @@ int symtab_pieces(const struct symtab *symtab, const struct symbol *func,
 			return r;
 	}
 	return 0;
+}
+
+bool symtab_has_locals(const struct symtab *symtab)
+{
+	return symtab->has_locals;
 }
 
 size_t symtab_symbols(const struct symtab *symtab, const struct symbol **ret)

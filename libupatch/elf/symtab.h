@@ -77,6 +77,9 @@ int symtab_next(const struct symtab *symtab, uint64_t vaddr, struct symbol *ret)
 int symtab_pieces(const struct symtab *symtab, const struct symbol *func,
 		  int (*fn)(const struct symbol *piece, void *userdata), void *userdata);
 
+/* Are there local symbols, or only what the dynamic linker needs? */
+bool symtab_has_locals(const struct symtab *symtab);
+
 /* All symbols, in table order; for inspection and tests. */
 size_t symtab_symbols(const struct symtab *symtab, const struct symbol **ret);
 

@@ -190,7 +190,7 @@ static int layout_regions(struct session *s, struct plan_object *o)
 	uint64_t at;
 	int r;
 
-	at = ALIGN_UP(place_sections(o, PART_TEXT, 0), (uint64_t)16);
+	at = ALIGN_UP(place_sections(o, PART_TEXT, UPATCH_TEXT_LEAD), (uint64_t)16);
 	load->stubs_offset = at;
 	for (size_t i = 0; i < o->payload->nr_symbols; i++) {
 		if (!load->symbols[i].stub)
@@ -404,6 +404,7 @@ int load_relocate(struct session *session, struct plan_object *object)
 	load->bytes = calloc(1, load->size);
 	if (!load->bytes)
 		return diag_oom(session->diag);
+	memset(load->bytes, session->target->arch->trap_byte, load->text_size);
 	for (size_t i = 0; i < payload->nr_sections; i++)
 		if (payload->sections[i].bytes)
 			memcpy(bytes_at(load, load->section_offsets[i]), payload->sections[i].bytes,

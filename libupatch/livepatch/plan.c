@@ -79,7 +79,7 @@ static int plan_entry(struct session *s, struct plan_object *o, struct image *im
 	struct arch_func func;
 	int r;
 
-	r = function_find(s->diag, image, symbol, &function);
+	r = function_find(s->diag, image, symbol, s->target->arch->find_branches, &function);
 	if (r < 0)
 		return r;
 	codes = calloc(function.nr, sizeof(*codes));

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/session.h"
 
+#include "base/array.h"
+#include "base/deadline.h"
 #include "base/diag.h"
 #include "target/target.h"
 #include "target/unwind.h"
+
+static const uint64_t borrow_patience = 2 * NSEC_PER_SEC;
 
 int session_open(struct target *target, struct image_cache *cache, uint64_t deadline,
 		 struct session *ret)
@@ -102,6 +106,7 @@ int session_borrow(struct session *session, struct rcall *ret)
 		if (r < 0)
 			return r;
 	}
-	return rcall_borrow(session->target, &session->maps, &session->sites, session->deadline,
-			    ret);
+	/* What has been begun is put in order even when its time is over. */
+	return rcall_borrow(session->target, &session->maps, &session->sites,
+			    MAX(session->deadline, deadline_in(borrow_patience)), ret);
 }

@@ -27,7 +27,10 @@ static int search_refs(struct session *s, const struct upatch_meta *meta, uint64
 	for (uint32_t i = 0; i < meta->nr_objects; i++) {
 		const struct upatch_meta_object *o = &meta_objects(meta)[i];
 
-		ranges[i] = (struct refs_range){ o->payload_addr, o->payload_addr + o->text_size };
+		ranges[i] = (struct refs_range){
+			.start = o->payload_addr + UPATCH_TEXT_LEAD,
+			.end = o->payload_addr + o->text_size,
+		};
 	}
 	return refs_search(s, ranges, meta->nr_objects, deadline_in(search_patience), ret_addr);
 }

@@ -261,13 +261,30 @@ void fixture_remember(struct fixture *f)
 	f->before = describe(f);
 }
 
+/* Lines of one description that are not in the other. */
+static void print_missing(const char *what, const char *from, const char *in)
+{
+	while (*from) {
+		size_t len = strcspn(from, "\n") + 1;
+		char *line = strndup(from, len);
+
+		if (!strstr(in, line))
+			print_error("%s: %s", what, line);
+		free(line);
+		from += len;
+	}
+}
+
 void fixture_assert_unchanged(struct fixture *f)
 {
 	char *now = describe(f);
 
 	assert_non_null(f->before);
-	if (strcmp(now, f->before) != 0)
-		fail_msg("the victim was changed; before:\n%s\nnow:\n%s", f->before, now);
+	if (strcmp(now, f->before) != 0) {
+		print_missing("gone", f->before, now);
+		print_missing("new", now, f->before);
+		fail_msg("the victim was changed");
+	}
 	free(now);
 }
 

@@ -64,6 +64,57 @@ static void test_with_nops_at_every_entry(void **state)
 	assert_patched_and_reverted("patchable");
 }
 
+#define SOURCE_RARE                                                                                \
+	"static int r(int fd) { return 1; }\n"                                                     \
+	"UPATCH_FUNC(rarely_waits, r);\n"
+
+static void assert_split_off_part_counts(const char *flavour)
+{
+	struct fixture *f = fixture_start(flavour);
+	const struct upatch_error *e;
+
+	assert_answer(f, "block rarely", "ok");
+	fixture_wait_asleep(f, 2);
+	fixture_remember(f);
+	fixture_apply_refused(f, "p", SOURCE_RARE, 100, UPATCH_E_IN_FUNCTION);
+	e = upatch_ctx_error(f->ctx);
+	assert_string_equal(e->function, "rarely_waits");
+	fixture_assert_unchanged(f);
+	assert_answer(f, "release", "ok");
+	assert_answer(f, "release", "ok");
+	fixture_apply(f, "p", SOURCE_RARE);
+	fixture_stop(f);
+}
+
+static void test_a_thread_in_a_split_off_part_is_in_the_function(void **state)
+{
+	assert_split_off_part_counts("exporting");
+}
+
+static void test_a_thread_in_a_split_off_part_of_a_stripped_file_is_found(void **state)
+{
+	assert_split_off_part_counts("stripped");
+}
+
+static void test_a_stripped_program_is_patched_by_addresses_of_the_full_one(void **state)
+{
+	struct fixture *f = fixture_start("stripped");
+	struct upatch_patch *patch;
+	const char *path;
+
+	/* The builder gets the file with all symbols; the victim runs the other one. */
+	strcpy(strrchr(f->exe, '-'), "-exporting");
+	path = fixture_build(f, "p", SOURCE_ADD SOURCE_SECRET(3));
+	assert_non_null(path);
+	assert_int_equal(upatch_patch_open(f->ctx, path, &patch), 0);
+	assert_int_equal(upatch_target_apply(f->target, patch, NULL, NULL), 0);
+	assert_answer(f, "call", "call 2009 3 41 5");
+	fixture_revert(f, "p");
+	assert_answer(f, "call", "call 10 6 42 5");
+	upatch_patch_close(patch);
+	fixture_stop(f);
+}
+
 static void test_thread_local_variables_in_a_dynamic_program(void **state)
 {
 	struct fixture *f = fixture_start("nopie");
@@ -120,6 +171,9 @@ int main(void)
 		cmocka_unit_test(test_static_and_position_independent),
 		cmocka_unit_test(test_with_endbr64_at_every_entry),
 		cmocka_unit_test(test_with_nops_at_every_entry),
+		cmocka_unit_test(test_a_thread_in_a_split_off_part_is_in_the_function),
+		cmocka_unit_test(test_a_thread_in_a_split_off_part_of_a_stripped_file_is_found),
+		cmocka_unit_test(test_a_stripped_program_is_patched_by_addresses_of_the_full_one),
 		cmocka_unit_test(test_thread_local_variables_in_a_dynamic_program),
 		cmocka_unit_test(test_an_ifunc_of_the_c_library_is_called),
 		cmocka_unit_test(test_a_symbol_version_is_honoured),

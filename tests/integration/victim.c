@@ -6,6 +6,7 @@
  *	twin		results of the two static functions named twin, here and in victim_twin.c
  *	threads N	start N threads that sleep
  *	block		start a thread that waits inside block_here()
+ *	block rarely	start one that waits in the split-off part of rarely_waits()
  *	release		let one such thread go on
  *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
  *	eintr		how often that one saw EINTR
@@ -81,6 +82,28 @@ TARGET void block_here(int fd)
 	__asm__ volatile("");
 }
 
+__attribute__((cold, noipa)) static void wait_for_byte(int fd)
+{
+	block_here(fd);
+}
+
+/* Its rare part, which waits, is split off: in a stripped file only a branch leads there. */
+TARGET int rarely_waits(int fd)
+{
+	if (__builtin_expect(fd >= 0, 0)) {
+		wait_for_byte(fd);
+		hidden_counter += 2;
+		wait_for_byte(fd);
+	}
+	return fd + 1;
+}
+
+static void *rare_blocker(void *arg)
+{
+	rarely_waits(fds[0]);
+	return arg;
+}
+
 static void *sleeper(void *arg)
 {
 	for (;;)
@@ -151,6 +174,9 @@ static void answer(const char *line)
 		printf("ok\n");
 	} else if (strcmp(line, "block\n") == 0) {
 		start(blocker);
+		printf("ok\n");
+	} else if (strcmp(line, "block rarely\n") == 0) {
+		start(rare_blocker);
 		printf("ok\n");
 	} else if (strcmp(line, "release\n") == 0)
 		printf("%s\n", write(fds[1], "x", 1) == 1 ? "ok" : "failed");

@@ -199,3 +199,24 @@ int x86_64_entry_jump(const struct arch_entry *entry, uint64_t to, uint8_t *buf)
 	memcpy(buf + 1, &disp32, sizeof(disp32));
 	return 0;
 }
+
+int x86_64_find_branches(uint64_t addr, const uint8_t *bytes, size_t size,
+			 int (*fn)(uint64_t to, void *userdata), void *userdata)
+{
+	_cleanup_(insn_decoder_freep) struct insn_decoder *decoder = NULL;
+	struct insn insn;
+	int r = 0;
+
+	if (insn_decoder_new(&decoder) < 0)
+		return -ENOMEM;
+	for (size_t at = 0; at < size && r == 0; at += insn.size) {
+		if (insn_decode(decoder, bytes + at, size - at, addr + at, &insn) < 0) {
+			insn.size = 1;
+			continue;
+		}
+		if ((insn.kind == INSN_JMP || insn.kind == INSN_JCC) &&
+		    (insn.target < addr || insn.target - addr >= size))
+			r = fn(insn.target, userdata);
+	}
+	return r;
+}

@@ -9,6 +9,7 @@ const struct arch_ops arch_x86_64 = {
 	.branch_reach = 0x7fff0000, /* rel32, less what lies around a branch */
 	.trap_byte = X86_64_TRAP,
 	.entry_plan = x86_64_entry_plan,
+	.find_branches = x86_64_find_branches,
 	.entry_jump = x86_64_entry_jump,
 	.gateway_write = x86_64_gateway_write,
 	.gateway_to_old = x86_64_gateway_to_old,

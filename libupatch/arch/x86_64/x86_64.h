@@ -14,6 +14,8 @@ enum {
 };
 
 int x86_64_entry_plan(struct diag *d, const struct arch_func *func, struct arch_entry *ret);
+int x86_64_find_branches(uint64_t addr, const uint8_t *bytes, size_t size,
+			 int (*fn)(uint64_t to, void *userdata), void *userdata);
 int x86_64_entry_jump(const struct arch_entry *entry, uint64_t to, uint8_t *buf);
 
 int x86_64_gateway_write(struct arch_entry *entry, uint64_t gateway_addr, uint8_t *buf);
