@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixture.h"
+
+#include <string.h>
+
+/* What is wrong is said in the same words in text and in JSON. */
+static void assert_usage(const struct cli *cli, const char *part)
+{
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+	if (cli->json) {
+		assert_json_reason(cli, "usage");
+		assert_contains(json_string_at(cli->json, "errors.0.message"), part);
+		return;
+	}
+	assert_text_reason(cli, "usage");
+	assert_contains(cli->err, part);
+	assert_string_equal(cli->out, "");
+}
+
+static void test_verb_must_be_given_and_known(void **state)
+{
+	struct cli *cli = *state;
+
+	cli_run(cli, (const char *const[]){ "upatchctl", NULL });
+	assert_usage(cli, "a verb is missing");
+	run(cli, "aply");
+	assert_usage(cli, "unknown verb 'aply'");
+	run(cli, "--json", "aply");
+	assert_usage(cli, "unknown verb 'aply'");
+}
+
+static void test_unknown_option_is_named(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "--frobnicate", "status");
+	assert_usage(cli, "'--frobnicate'");
+	run(cli, "status", "--frobnicate");
+	assert_usage(cli, "'--frobnicate'");
+	run(cli, "status", "-x");
+	assert_usage(cli, "'-x'");
+}
+
+static void test_json_holds_for_a_complaint_about_an_option_before_it(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "status", "--frobnicate", "--json");
+	assert_usage(cli, "'--frobnicate'");
+}
+
+static void test_option_without_its_value_is_named(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "apply", "fix.upatch", "-p");
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+	assert_contains(cli->err, "option '--pid' needs a value");
+	run(cli, "status", "--json=yes");
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+	assert_contains(cli->err, "option '--json' takes no value");
+}
+
+static void test_bad_pid_is_a_usage_error(void **state)
+{
+	static const char *const pids[] = {
+		"abc",
+		"0",
+		"-1",
+		"+1",
+		" 1",
+		"1 ",
+		"1x",
+		"",
+		"1,",
+		",1",
+		"1,0",
+		"2147483648",
+		"99999999999999999999999999",
+	};
+	static const char *const verbs[] = { "check", "apply", "revert", "status" };
+	struct cli *cli = *state;
+
+	for (size_t v = 0; v < sizeof(verbs) / sizeof(verbs[0]); v++)
+		for (size_t i = 0; i < sizeof(pids) / sizeof(pids[0]); i++) {
+			run(cli, verbs[v], "-p", pids[i], "--json");
+			assert_exit(cli, UPATCH_EXIT_USAGE);
+			assert_string_equal(json_string_at(cli->json, "errors.0.reason"), "usage");
+			assert_contains(json_string_at(cli->json, "errors.0.message"),
+					"option '--pid': ");
+			assert_contains(json_string_at(cli->json, "errors.0.message"), pids[i]);
+		}
+}
+
+static void test_bad_timeout_is_a_usage_error(void **state)
+{
+	static const char *const times[] = {
+		"abc", "",    ".",    "-1",  "1s",	"1.2.3",
+		"nan", "inf", "0x10", "1e3", "4294968", "99999999999999999999999999",
+	};
+	struct cli *cli = *state;
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--timeout", times[i]);
+		assert_usage(cli, "option '--timeout': ");
+		assert_contains(cli->err, times[i]);
+	}
+}
+
+static void test_timeout_may_have_a_fraction(void **state)
+{
+	static const char *const times[] = { "0", "2", "0.25", ".5", "1.", "3.14159", "4294967" };
+	struct cli *cli = *state;
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--timeout", times[i]);
+		assert_exit(cli, UPATCH_EXIT_NOTHING);
+	}
+}
+
+static void test_missing_and_surplus_arguments_are_named(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "inspect");
+	assert_usage(cli, "the patch file is missing");
+	run(cli, "inspect", "a.upatch", "b.upatch");
+	assert_usage(cli, "'b.upatch'");
+	run(cli, "check", "a.upatch");
+	assert_usage(cli, "'--pid'");
+	run(cli, "apply", "a.upatch");
+	assert_usage(cli, "'--pid'");
+	run(cli, "apply", "-p", "1");
+	assert_usage(cli, "the patch file is missing");
+	run(cli, "revert", "-p", "1");
+	assert_usage(cli, "the name of the patch is missing");
+	run(cli, "status", "1");
+	assert_usage(cli, "'1'");
+	run(cli, "build", "fix.c");
+	assert_usage(cli, "'fix.c'");
+	run(cli, "build");
+	assert_usage(cli, "'--source'");
+}
+
+static void test_object_must_be_name_and_path(void **state)
+{
+	static const char *const objects[] = { "program", "program=", "=path", "=", "" };
+	struct cli *cli = *state;
+
+	for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
+		run(cli, "build", "--source", "fix.c", "--object", objects[i]);
+		assert_usage(cli, "option '--object': ");
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_verb_must_be_given_and_known),
+		cmocka_unit_test(test_unknown_option_is_named),
+		cmocka_unit_test(test_json_holds_for_a_complaint_about_an_option_before_it),
+		cmocka_unit_test(test_option_without_its_value_is_named),
+		cmocka_unit_test(test_bad_pid_is_a_usage_error),
+		cmocka_unit_test(test_bad_timeout_is_a_usage_error),
+		cmocka_unit_test(test_timeout_may_have_a_fraction),
+		cmocka_unit_test(test_missing_and_surplus_arguments_are_named),
+		cmocka_unit_test(test_object_must_be_name_and_path),
+	};
+
+	return cmocka_run_group_tests(tests, cli_setup, cli_teardown);
+}

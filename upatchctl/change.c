@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "args.h"
+#include "cleanup.h"
+#include "list.h"
+#include "model.h"
+#include "number.h"
+#include "progress.h"
+#include "table.h"
+#include "targets.h"
+#include "verbs.h"
+
+/* apply and revert: the same work, but for the call in the middle. */
+
+enum {
+	KEY_TIMEOUT = 0x100,
+	KEY_NO_WAIT,
+	DEFAULT_TIMEOUT_MS = 10000,
+};
+
+/*
+ * @patch: the file's, for apply
+ * @name:  of the patch
+ */
+struct change {
+	int (*run)(struct upatch_target *target, const struct change *change,
+		   struct upatch_cost *ret);
+	struct upatch_patch *patch;
+	const char *name;
+	struct upatch_options opts;
+	struct pid_list targets;
+};
+
+static void change_deinit(struct change *change)
+{
+	upatch_patch_close(change->patch);
+	pid_list_deinit(&change->targets);
+}
+
+static int run_apply(struct upatch_target *target, const struct change *change,
+		     struct upatch_cost *ret)
+{
+	return upatch_target_apply(target, change->patch, &change->opts, ret);
+}
+
+static int run_revert(struct upatch_target *target, const struct change *change,
+		      struct upatch_cost *ret)
+{
+	return upatch_target_revert(target, change->name, &change->opts, ret);
+}
+
+/* --- command line ---------------------------------------------------------------------------- */
+
+static const struct args_option change_options[] = {
+	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },
+	{ KEY_TIMEOUT, "timeout", "SECONDS", "how long threads may take to leave; default: 10" },
+	{ KEY_NO_WAIT, "no-wait", NULL, "begin, do not wait until it completes" },
+	{},
+};
+
+static int take_change(struct cli *cli, int key, const char *value, void *settings)
+{
+	struct change *change = settings;
+
+	switch (key) {
+	case 'p':
+		return targets_take(cli, value, &change->targets);
+	case KEY_TIMEOUT:
+		if (number_seconds(value, &change->opts.timeout_ms) < 0)
+			return cli_usage(cli, "option '--timeout': '%s' is no number of seconds",
+					 value);
+		break;
+	case KEY_NO_WAIT:
+		change->opts.flags |= UPATCH_NO_WAIT;
+		break;
+	}
+	return 0;
+}
+
+static const struct args apply_args = {
+	.synopsis = "-p PID... FILE [OPTION]...",
+	.summary = "Enable a patch in running processes.",
+	.options = change_options,
+	.take = take_change,
+};
+
+static const struct args revert_args = {
+	.synopsis = "-p PID... NAME [OPTION]...",
+	.summary = "Disable the patch of that name in running processes.",
+	.options = change_options,
+	.take = take_change,
+};
+
+/* --- rendering ------------------------------------------------------------------------------- */
+
+static const struct table_column result_columns[] = {
+	{ "pid", "PID", TABLE_RIGHT },
+	{ "comm", "COMM" },
+	{ "patch", "PATCH" },
+	{ "state", "STATE", TABLE_STATE },
+	{ "reason", "REASON" },
+	{ "longest_pause_ms", "PAUSE-MS", TABLE_RIGHT },
+	{ "wall_ms", "WALL-MS", TABLE_RIGHT },
+	{ "stops", "STOPS", TABLE_RIGHT },
+	{ "threads", "THREADS", TABLE_RIGHT },
+	{},
+};
+
+static void print_results(const struct cli *cli, FILE *out)
+{
+	table_print(out, model_get(cli->model, "results"), result_columns);
+}
+
+/* --- work ------------------------------------------------------------------------------------ */
+
+static const char *state_of(int outcome, enum upatch_exit status)
+{
+	if (outcome < 0)
+		return status == UPATCH_EXIT_NOTHING ? "nothing" : "refused";
+	return outcome == UPATCH_PENDING ? "pending" : "done";
+}
+
+static void put_outcome(struct cli *cli, struct json_object *row, int outcome)
+{
+	enum upatch_exit status = outcome == UPATCH_PENDING ? UPATCH_EXIT_PENDING
+							    : UPATCH_EXIT_DONE;
+
+	if (outcome < 0) {
+		model_put_string(row, "reason",
+				 upatch_reason_name(upatch_ctx_error(cli->ctx)->reason));
+		status = cli_fail(cli);
+	} else {
+		model_put(row, "reason", NULL);
+		cli_worsen(cli, status);
+	}
+	model_put_string(row, "state", state_of(outcome, status));
+	model_put_number(row, "exit", status);
+}
+
+static void put_cost(struct json_object *row, const struct upatch_cost *cost)
+{
+	model_put_ms(row, "longest_pause_ms", cost->longest_pause);
+	model_put_ms(row, "wall_ms", cost->wall);
+	model_put_number(row, "stops", cost->stops);
+	model_put_number(row, "threads", cost->threads);
+}
+
+static struct json_object *change_target(struct cli *cli, const struct change *change, pid_t pid)
+{
+	_cleanup_(target_closep) struct upatch_target *target = NULL;
+	struct json_object *row = model_object();
+	struct upatch_cost cost = {};
+	int r;
+
+	targets_put(row, pid);
+	model_put_string(row, "patch", change->name);
+	r = upatch_target_open(cli->ctx, pid, &target);
+	if (r >= 0)
+		r = change->run(target, change, &cost);
+	put_outcome(cli, row, r);
+	put_cost(row, &cost);
+	return row;
+}
+
+static void change_targets(struct cli *cli, const struct change *change)
+{
+	struct json_object *results = model_array();
+
+	model_put(cli->model, "results", results);
+	cli->render = print_results;
+	for (size_t i = 0; i < change->targets.nr; i++) {
+		progress_show(cli, change->targets.items[i], i, change->targets.nr);
+		model_append(results, change_target(cli, change, change->targets.items[i]));
+	}
+	progress_clear(cli, change->targets.nr);
+}
+
+static int change_parse(struct cli *cli, int argc, char *argv[], const struct args *args,
+			struct change *ret)
+{
+	int r;
+
+	ret->opts = (struct upatch_options){
+		.size = sizeof(ret->opts),
+		.timeout_ms = DEFAULT_TIMEOUT_MS,
+	};
+	r = args_parse(cli, argc, argv, args, ret);
+	if (r != ARGS_READY)
+		return r;
+	if (ret->opts.flags & UPATCH_NO_WAIT)
+		ret->opts.timeout_ms = 0;
+	return targets_needed(cli, &ret->targets);
+}
+
+int verb_apply(int argc, char *argv[], void *userdata)
+{
+	struct cli *cli = userdata;
+	_cleanup_(change_deinit) struct change change = { .run = run_apply };
+	const char *path;
+	int r;
+
+	r = change_parse(cli, argc, argv, &apply_args, &change);
+	if (r != ARGS_READY)
+		return r;
+	r = args_operand(cli, argc, argv, "the patch file", &path);
+	if (r < 0)
+		return r;
+	r = upatch_patch_open(cli->ctx, path, &change.patch);
+	if (r < 0) {
+		cli_fail(cli);
+		return r;
+	}
+	change.name = upatch_patch_info(change.patch)->name;
+	change_targets(cli, &change);
+	return 0;
+}
+
+int verb_revert(int argc, char *argv[], void *userdata)
+{
+	struct cli *cli = userdata;
+	_cleanup_(change_deinit) struct change change = { .run = run_revert };
+	int r;
+
+	r = change_parse(cli, argc, argv, &revert_args, &change);
+	if (r != ARGS_READY)
+		return r;
+	r = args_operand(cli, argc, argv, "the name of the patch", &change.name);
+	if (r < 0)
+		return r;
+	change_targets(cli, &change);
+	return 0;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "args.h"
+#include "cleanup.h"
+#include "list.h"
+#include "memory.h"
+#include "model.h"
+#include "progress.h"
+#include "table.h"
+#include "targets.h"
+#include "verbs.h"
+
+static const struct args_option check_options[] = {
+	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },
+	{},
+};
+
+static int take_check(struct cli *cli, int key, const char *value, void *settings)
+{
+	return targets_take(cli, value, settings); /* the only option */
+}
+
+static const struct args check_args = {
+	.synopsis = "-p PID... FILE [OPTION]...",
+	.summary = "Find out what apply would meet, changing nothing. Exit status: 0 it can be\n"
+		   "applied, 1 it would be refused, 3 it would have to wait, 4 nothing matched.",
+	.options = check_options,
+	.take = take_check,
+};
+
+/* --- rendering ------------------------------------------------------------------------------- */
+
+static const struct table_column result_columns[] = {
+	{ "pid", "PID", TABLE_RIGHT },	   { "comm", "COMM" },	   { "patch", "PATCH" },
+	{ "state", "STATE", TABLE_STATE }, { "reason", "REASON" }, {},
+};
+
+static const struct table_column func_columns[] = {
+	{ "object", "OBJECT" },	  { "function", "FUNCTION" }, { "addr", "ADDRESS", TABLE_RIGHT },
+	{ "patched", "PATCHED" }, { "reason", "REASON" },     {},
+};
+
+static void print_results(const struct cli *cli, FILE *out)
+{
+	struct json_object *results = model_get(cli->model, "results");
+
+	table_print(out, results, result_columns);
+	for (size_t i = 0; i < model_length(cli->model, "results"); i++) {
+		struct json_object *row = model_at(cli->model, "results", i);
+
+		if (model_length(row, "funcs") == 0)
+			continue;
+		fprintf(out, "\nprocess %s:\n", model_string(row, "pid"));
+		table_print(out, model_get(row, "funcs"), func_columns);
+	}
+}
+
+/* --- model ----------------------------------------------------------------------------------- */
+
+static void put_reason(struct json_object *object, const struct upatch_error *error)
+{
+	model_put_string(object, "reason",
+			 error->reason ? upatch_reason_name(error->reason) : NULL);
+}
+
+static struct json_object *func_object(const struct upatch_check_func *func)
+{
+	struct json_object *object = model_object();
+
+	model_put_string(object, "object", func->object);
+	model_put_string(object, "function", func->function);
+	if (func->addr)
+		model_put_address(object, "addr", func->addr);
+	else
+		model_put(object, "addr", NULL);
+	model_put(object, "patched", must(json_object_new_boolean(func->is_patched)));
+	put_reason(object, &func->error);
+	return object;
+}
+
+static struct json_object *frame_object(const struct upatch_frame *frame)
+{
+	struct json_object *object = model_object();
+
+	model_put_address(object, "pc", frame->pc);
+	model_put_string(object, "function", frame->function);
+	model_put_number(object, "offset", frame->offset);
+	model_put_string(object, "object", frame->object);
+	return object;
+}
+
+static struct json_object *thread_object(const struct upatch_thread *thread)
+{
+	struct json_object *object = model_object();
+	struct json_object *frames = model_array();
+
+	for (size_t i = 0; i < thread->nr_frames; i++)
+		model_append(frames, frame_object(&thread->frames[i]));
+	model_put_number(object, "tid", (uint64_t)thread->tid);
+	model_put_string(object, "comm", thread->comm);
+	model_put(object, "state", must(json_object_new_int(thread->state)));
+	put_reason(object, &thread->error);
+	model_put_string(object, "function", thread->error.function);
+	model_put(object, "frames", frames);
+	return object;
+}
+
+/* A new string: the backtrace, a line for each frame; NULL when there is none. */
+static char *thread_backtrace(const struct upatch_thread *thread)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f;
+
+	if (thread->nr_frames == 0)
+		return NULL;
+	f = must(open_memstream(&text, &size));
+	for (size_t i = 0; i < thread->nr_frames; i++) {
+		const struct upatch_frame *frame = &thread->frames[i];
+
+		fprintf(f, "%s#%zu 0x%" PRIx64 " %s+0x%" PRIx64 " (%s)", i ? "\n" : "", i,
+			frame->pc, frame->function ? frame->function : "?", frame->offset,
+			frame->object ? frame->object : "?");
+	}
+	if (fclose(f) != 0)
+		(void)must(NULL); /* a stream in memory fails for want of it only */
+	return text;
+}
+
+static void add_thread_error(struct cli *cli, const struct upatch_check *check,
+			     const struct upatch_thread *thread)
+{
+	_cleanup_free_ char *backtrace = thread_backtrace(thread);
+	struct upatch_error error = thread->error;
+
+	if (!error.patch)
+		error.patch = check->patch;
+	if (!error.detail)
+		error.detail = backtrace;
+	cli_add_error(cli, &error);
+}
+
+/* Fields that the library leaves out where they are plain from the context. */
+static void add_func_error(struct cli *cli, const struct upatch_check *check,
+			   const struct upatch_check_func *func)
+{
+	struct upatch_error error = func->error;
+
+	error.pid = check->pid;
+	if (!error.patch)
+		error.patch = check->patch;
+	if (!error.object)
+		error.object = func->object;
+	if (!error.function)
+		error.function = func->function;
+	cli_add_error(cli, &error);
+}
+
+/*
+ * What decides, in this order: the whole is refused, a function is, a thread is in the way. The
+ * model gets all that was found; the first one is the row's reason.
+ */
+static const struct upatch_error *add_errors(struct cli *cli, const struct upatch_check *check)
+{
+	const struct upatch_error *first = NULL;
+
+	if (check->error.reason) {
+		first = &check->error;
+		cli_add_error(cli, first);
+	}
+	for (size_t i = 0; i < check->nr_funcs; i++) {
+		const struct upatch_check_func *func = &check->funcs[i];
+
+		if (!func->error.reason)
+			continue;
+		add_func_error(cli, check, func);
+		first = first ? first : &func->error;
+	}
+	for (size_t i = 0; i < check->nr_threads; i++) {
+		add_thread_error(cli, check, &check->threads[i]);
+		first = first ? first : &check->threads[i].error;
+	}
+	return first;
+}
+
+static const char *state_of(const struct upatch_error *error)
+{
+	switch (error ? upatch_reason_exit(error->reason) : UPATCH_EXIT_DONE) {
+	case UPATCH_EXIT_DONE:
+		return "applicable";
+	case UPATCH_EXIT_PENDING:
+		return "would-wait";
+	case UPATCH_EXIT_NOTHING:
+		return "nothing";
+	default:
+		return "refused";
+	}
+}
+
+static void put_verdict(struct json_object *row, const struct upatch_error *error)
+{
+	enum upatch_exit status = error ? upatch_reason_exit(error->reason) : UPATCH_EXIT_DONE;
+
+	model_put_string(row, "state", state_of(error));
+	model_put_number(row, "exit", status);
+	model_put_string(row, "reason", error ? upatch_reason_name(error->reason) : NULL);
+}
+
+static void put_check(struct cli *cli, struct json_object *row, const struct upatch_check *check)
+{
+	struct json_object *funcs = model_array();
+	struct json_object *threads = model_array();
+
+	for (size_t i = 0; i < check->nr_funcs; i++)
+		model_append(funcs, func_object(&check->funcs[i]));
+	for (size_t i = 0; i < check->nr_threads; i++)
+		model_append(threads, thread_object(&check->threads[i]));
+	put_verdict(row, add_errors(cli, check));
+	model_put(row, "funcs", funcs);
+	model_put(row, "threads", threads);
+}
+
+/* --- work ------------------------------------------------------------------------------------ */
+
+static struct json_object *check_target(struct cli *cli, struct upatch_patch *patch, pid_t pid)
+{
+	_cleanup_(target_closep) struct upatch_target *target = NULL;
+	struct json_object *row = model_object();
+	struct upatch_check *check = NULL;
+	int r;
+
+	targets_put(row, pid);
+	model_put_string(row, "patch", upatch_patch_info(patch)->name);
+	r = upatch_target_open(cli->ctx, pid, &target);
+	if (r >= 0)
+		r = upatch_target_check(target, patch, &check);
+	if (r < 0) {
+		cli_fail(cli);
+		put_verdict(row, upatch_ctx_error(cli->ctx));
+		model_put(row, "funcs", model_array());
+		model_put(row, "threads", model_array());
+		return row;
+	}
+	put_check(cli, row, check);
+	upatch_check_free(check);
+	return row;
+}
+
+static void check_targets(struct cli *cli, struct upatch_patch *patch, const struct pid_list *pids)
+{
+	struct json_object *results = model_array();
+
+	model_put(cli->model, "results", results);
+	cli->render = print_results;
+	for (size_t i = 0; i < pids->nr; i++) {
+		progress_show(cli, pids->items[i], i, pids->nr);
+		model_append(results, check_target(cli, patch, pids->items[i]));
+	}
+	progress_clear(cli, pids->nr);
+}
+
+int verb_check(int argc, char *argv[], void *userdata)
+{
+	struct cli *cli = userdata;
+	_cleanup_(pid_list_deinit) struct pid_list targets = {};
+	_cleanup_(patch_closep) struct upatch_patch *patch = NULL;
+	const char *path;
+	int r;
+
+	r = args_parse(cli, argc, argv, &check_args, &targets);
+	if (r != ARGS_READY)
+		return r;
+	r = targets_needed(cli, &targets);
+	if (r >= 0)
+		r = args_operand(cli, argc, argv, "the patch file", &path);
+	if (r < 0)
+		return r;
+	r = upatch_patch_open(cli->ctx, path, &patch);
+	if (r < 0) {
+		cli_fail(cli);
+		return r;
+	}
+	check_targets(cli, patch, &targets);
+	return 0;
+}
