@@ -125,7 +125,8 @@ struct upatch_record {
 	uint32_t size; /* of this header, without the laggards */
 	uint64_t self; /* its own address */
 	uint64_t next_seq;
-	uint64_t slot_flags; /* how the dispatchers find the thread pointer; fixed by the first patch */
+	uint64_t
+		slot_flags; /* how the dispatchers find the thread pointer; fixed by the first patch */
 	struct upatch_patch_entry patches[UPATCH_PATCHES_MAX];
 	struct upatch_region regions[UPATCH_REGIONS_MAX];
 };

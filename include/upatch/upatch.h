@@ -52,27 +52,27 @@ const struct upatch_error *upatch_ctx_error(const struct upatch_ctx *ctx);
 /* --- patch files ----------------------------------------------------------------------------- */
 
 struct upatch_func_info {
-	const char *name;	/* of the original function */
+	const char *name;	 /* of the original function */
 	const char *replacement; /* symbol in the payload */
-	unsigned int sympos;	/* klp's: 0 when the name is unique, else 1-based */
-	uint64_t old_value;	/* link-time address, 0 when only the name is known */
-	uint64_t old_size;	/* bytes, 0 when unknown */
+	unsigned int sympos;	 /* klp's: 0 when the name is unique, else 1-based */
+	uint64_t old_value;	 /* link-time address, 0 when only the name is known */
+	uint64_t old_size;	 /* bytes, 0 when unknown */
 	uint64_t new_size;
 };
 
 struct upatch_reloc_info {
 	const char *section;
 	uint64_t offset;
-	const char *type;	/* "R_X86_64_PC32" */
+	const char *type; /* "R_X86_64_PC32" */
 	const char *symbol;
 	int64_t addend;
-	bool is_private;	/* against a symbol of the object that its dynamic linker does not see */
+	bool is_private; /* against a symbol of the object that its dynamic linker does not see */
 };
 
 struct upatch_object_info {
-	const char *name;	/* "" is never used: the executable goes by its name, too */
-	const char *build_id;	/* lower-case hex */
-	size_t payload_size;	/* bytes of the ET_REL payload */
+	const char *name;     /* "" is never used: the executable goes by its name, too */
+	const char *build_id; /* lower-case hex */
+	size_t payload_size;  /* bytes of the ET_REL payload */
 	const struct upatch_func_info *funcs;
 	size_t nr_funcs;
 	const struct upatch_reloc_info *relocs;
@@ -113,12 +113,12 @@ int upatch_target_open(struct upatch_ctx *ctx, pid_t pid, struct upatch_target *
 void upatch_target_close(struct upatch_target *target);
 
 enum upatch_flags {
-	UPATCH_NO_WAIT = 1, /* begin the transition, do not wait until it completes */
+	UPATCH_NO_WAIT = 1, /* one attempt, whatever the time-out */
 };
 
 struct upatch_options {
-	size_t size;	     /* sizeof(struct upatch_options) */
-	unsigned int flags;  /* enum upatch_flags */
+	size_t size;		 /* sizeof(struct upatch_options) */
+	unsigned int flags;	 /* enum upatch_flags */
 	unsigned int timeout_ms; /* how long threads may take to leave; 0: one attempt */
 };
 
@@ -130,10 +130,10 @@ struct upatch_cost {
 	unsigned int threads;	/* in the last stop */
 };
 
-/* Outcomes > 0. */
+/* Outcomes. */
 enum upatch_outcome {
 	UPATCH_DONE = 0,
-	UPATCH_PENDING = 1, /* the transition is open: some threads run the old version */
+	UPATCH_PENDING = 1, /* some threads still run the old version */
 };
 
 /**
@@ -141,8 +141,9 @@ enum upatch_outcome {
  * @opts: or NULL for the defaults (wait 10 s)
  * @cost: or NULL
  *
- * A failure leaves the target byte for byte as it was.
- * Return: UPATCH_DONE, UPATCH_PENDING at the deadline or with UPATCH_NO_WAIT, or -errno.
+ * A failure leaves the target byte for byte as it was. That a thread is inside an affected function
+ * until the deadline is a failure, too: UPATCH_E_IN_FUNCTION, with thread, function and backtrace.
+ * Return: UPATCH_DONE, or -errno.
  */
 int upatch_target_apply(struct upatch_target *target, struct upatch_patch *patch,
 			const struct upatch_options *opts, struct upatch_cost *cost);
@@ -163,7 +164,7 @@ struct upatch_frame {
 struct upatch_thread {
 	pid_t tid;
 	const char *comm;
-	int state;	      /* klp's patch_state: -1 no transition, 0 unpatched, 1 patched */
+	int state;		   /* klp's patch_state: -1 no transition, 0 unpatched, 1 patched */
 	struct upatch_error error; /* what holds it: UPATCH_E_IN_FUNCTION, UPATCH_E_UNRELIABLE */
 	const struct upatch_frame *frames;
 	size_t nr_frames;
@@ -172,8 +173,8 @@ struct upatch_thread {
 struct upatch_check_func {
 	const char *object;
 	const char *function;
-	uint64_t addr;	     /* in the target */
-	bool is_patched;     /* another patch's replacement runs now */
+	uint64_t addr;	 /* in the target */
+	bool is_patched; /* another patch's replacement runs now */
 	struct upatch_error error;
 };
 
@@ -204,7 +205,7 @@ struct upatch_status_func {
 	const char *name;
 	uint64_t old_addr; /* in the target */
 	uint64_t new_addr;
-	bool is_winner;	   /* this replacement is the one that runs */
+	bool is_winner; /* this replacement is the one that runs */
 };
 
 struct upatch_status_object {
@@ -219,8 +220,8 @@ struct upatch_status_object {
 struct upatch_status_patch {
 	const char *name;
 	const char *version;
-	const char *state; /* "enabling", "enabled", "disabling", "interrupted", "kept" */
-	uint64_t seq;	   /* order of enabling, from 1 */
+	const char *state;   /* "enabling", "enabled", "disabling", "interrupted", "kept" */
+	uint64_t seq;	     /* order of enabling, from 1 */
 	uint64_t enabled_at; /* CLOCK_REALTIME, seconds */
 	const struct upatch_status_object *objects;
 	size_t nr_objects;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "build/build.h"
-
 #include <upatch/upatch.h>
 
 #include "api/ctx.h"
 #include "base/export.h"
+#include "build/build.h"
 
 EXPORT int upatch_build(struct upatch_ctx *ctx, const struct upatch_build_options *opts)
 {

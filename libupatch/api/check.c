@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "livepatch/check.h"
-
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <upatch/upatch.h>
@@ -13,6 +10,7 @@
 #include "base/deadline.h"
 #include "base/export.h"
 #include "livepatch/backtrace.h"
+#include "livepatch/check.h"
 #include "livepatch/record.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
@@ -135,12 +133,8 @@ static void fill_thread(struct session *session, const struct check_thread *from
 {
 	bool is_lost = from->verdict == STACK_UNRELIABLE;
 	struct proc_stat stat = { .comm = "?" };
-	char *message;
 
 	(void)proc_read_stat(session->target->procfd, from->tid, &stat); /* only for its name */
-	if (asprintf(&message, is_lost ? "its stack cannot be walked to its root" : "it is in '%s'",
-		     from->function ? from->function : "?") < 0)
-		message = NULL;
 	*ret = (struct upatch_thread){
 		.tid = from->tid,
 		.comm = strdup(stat.comm),
@@ -151,7 +145,8 @@ static void fill_thread(struct session *session, const struct check_thread *from
 			.pid = session->target->pid,
 			.tid = from->tid,
 			.function = copy(from->function),
-			.message = message,
+			.message = strdup(is_lost ? "its stack cannot be walked to its root"
+						  : "the thread is inside this function"),
 		},
 	};
 	fill_frames(session, from->stack, ret);
@@ -212,8 +207,8 @@ EXPORT int upatch_target_check(struct upatch_target *target, struct upatch_patch
 	report->ctx = ctx;
 	report->public.pid = target->target->pid;
 	report->public.patch = strdup(patch->file->name);
-	r = session_open(target->target, ctx->cache,
-			 deadline_in(CHECK_TIMEOUT_MS * NSEC_PER_MSEC), &session);
+	r = session_open(target->target, ctx->cache, deadline_in(CHECK_TIMEOUT_MS * NSEC_PER_MSEC),
+			 &session);
 	if (r >= 0) {
 		r = look(&session, patch->file, report);
 		session_close(&session);

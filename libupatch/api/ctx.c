@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "elf/image_cache.h"
 #include "base/export.h"
+#include "elf/image_cache.h"
 
 enum {
 	IMAGES_MAX = 256,

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "target/target.h"
-
 #include <stdlib.h>
 #include <upatch/upatch.h>
 
@@ -11,6 +9,7 @@
 #include "livepatch/enable.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
+#include "target/target.h"
 
 enum {
 	DEFAULT_TIMEOUT_MS = 10000,
@@ -41,7 +40,9 @@ EXPORT void upatch_target_close(struct upatch_target *target)
 
 static uint64_t deadline_of(const struct upatch_options *opts)
 {
-	return deadline_in((opts ? opts->timeout_ms : DEFAULT_TIMEOUT_MS) * NSEC_PER_MSEC);
+	uint64_t ms = opts ? opts->timeout_ms : DEFAULT_TIMEOUT_MS;
+
+	return deadline_in(opts && (opts->flags & UPATCH_NO_WAIT) ? 0 : ms * NSEC_PER_MSEC);
 }
 
 static void take_cost(struct target *target, uint64_t begun, struct upatch_cost *ret)

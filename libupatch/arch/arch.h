@@ -16,8 +16,8 @@
 struct diag;
 
 enum {
-	ARCH_ENTRY_MAX = 16,	/* bytes that an entry patch overwrites, at most */
-	ARCH_INSN_MAX = 16,	/* instructions that a gateway relocates, at most */
+	ARCH_ENTRY_MAX = 16, /* bytes that an entry patch overwrites, at most */
+	ARCH_INSN_MAX = 16,  /* instructions that a gateway relocates, at most */
 };
 
 /* --- function entries ------------------------------------------------------------------- */
@@ -97,17 +97,17 @@ enum arch_slot_flags {
 
 /* What a relocation needs to exist before it can be applied. */
 enum arch_reloc_need {
-	RELOC_NEED_NOTHING = 0,	 /* a no-op, or the place and the address of the GOT are enough */
-	RELOC_NEED_VALUE,	 /* the symbol's address */
-	RELOC_NEED_CALL,	 /* the address, or a stub when it is too far (PLT) */
-	RELOC_NEED_GOT,		 /* a word that holds the address */
-	RELOC_NEED_TPOFF,	 /* offset from the thread pointer, applied in place */
-	RELOC_NEED_GOT_TPOFF,	 /* a word that holds that offset */
-	RELOC_NEED_GOT_TLS_PAIR, /* module ID and offset, two words (general dynamic) */
+	RELOC_NEED_NOTHING = 0,	   /* a no-op, or the place and the address of the GOT are enough */
+	RELOC_NEED_VALUE,	   /* the symbol's address */
+	RELOC_NEED_CALL,	   /* the address, or a stub when it is too far (PLT) */
+	RELOC_NEED_GOT,		   /* a word that holds the address */
+	RELOC_NEED_TPOFF,	   /* offset from the thread pointer, applied in place */
+	RELOC_NEED_GOT_TPOFF,	   /* a word that holds that offset */
+	RELOC_NEED_GOT_TLS_PAIR,   /* module ID and offset, two words (general dynamic) */
 	RELOC_NEED_GOT_TLS_MODULE, /* module ID and zero, two words (local dynamic) */
-	RELOC_NEED_DTPOFF,	 /* offset in the module's TLS block, applied in place */
-	RELOC_NEED_SIZE,	 /* the symbol's size */
-	RELOC_NEED_TLSDESC,	 /* descriptor: general dynamic code is rewritten to initial exec */
+	RELOC_NEED_DTPOFF,	   /* offset in the module's TLS block, applied in place */
+	RELOC_NEED_SIZE,	   /* the symbol's size */
+	RELOC_NEED_TLSDESC, /* descriptor: general dynamic code is rewritten to initial exec */
 };
 
 /*

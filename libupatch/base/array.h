@@ -13,8 +13,8 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* @align is a power of two. */
-#define ALIGN_UP(x, align) (((x) + ((typeof(x))(align) - 1)) & ~((typeof(x))(align) - 1))
-#define ALIGN_DOWN(x, align) ((x) & ~((typeof(x))(align) - 1))
+#define ALIGN_UP(x, align) (((x) + ((typeof(x))(align)-1)) & ~((typeof(x))(align)-1))
+#define ALIGN_DOWN(x, align) ((x) & ~((typeof(x))(align)-1))
 
 /*
  * array_grow(ptr, nr, alloc) - make room for element number @nr

@@ -26,8 +26,8 @@ struct diag {
 	upatch_log_fn log;
 	void *log_userdata;
 	enum upatch_log_level log_level;
-	struct diag_where scope;	/* strings borrowed from whoever set them */
-	struct upatch_error error;	/* strings owned, see diag_clear() */
+	struct diag_where scope;   /* strings borrowed from whoever set them */
+	struct upatch_error error; /* strings owned, see diag_clear() */
 };
 
 void diag_init(struct diag *d);

@@ -261,9 +261,11 @@ static int fill_manifest(struct build *b, struct manifest *m)
 	if (!m->name || !m->version || !m->description || !m->objects)
 		return diag_oom(b->d);
 	if (!manifest_is_name(m->name))
-		return diag_err(b->d, -EINVAL, UPATCH_E_USAGE, NULL,
-				"'%s' is not a legal name for a patch: letters, digits and . _ + -, "
-				"starting with a letter or digit, at most 63", m->name);
+		return diag_err(
+			b->d, -EINVAL, UPATCH_E_USAGE, NULL,
+			"'%s' is not a legal name for a patch: letters, digits and . _ + -, "
+			"starting with a letter or digit, at most 63",
+			m->name);
 	while (opts->cves && opts->cves[m->nr_cves])
 		m->nr_cves++;
 	m->cves = calloc(m->nr_cves + 1, sizeof(*m->cves));

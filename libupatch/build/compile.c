@@ -21,8 +21,14 @@
  * no-stack-protector	is not said: what the target's authors wanted is their flags' business
  */
 static const char *const base_flags[] = {
-	"-c", "-O2", "-fPIC", "-fno-common", "-fasynchronous-unwind-tables",
-	"-fcf-protection=branch", "-ffunction-sections", "-fdata-sections",
+	"-c",
+	"-O2",
+	"-fPIC",
+	"-fno-common",
+	"-fasynchronous-unwind-tables",
+	"-fcf-protection=branch",
+	"-ffunction-sections",
+	"-fdata-sections",
 };
 
 static bool is_cxx(const char *source)

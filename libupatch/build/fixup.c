@@ -21,8 +21,9 @@ DEFINE_CLEANUP(struct payload_storage *, payload_storage_free);
 
 static int raise_no_object(struct diag *d)
 {
-	return diag_err(d, -EINVAL, UPATCH_E_NO_FUNCS, NULL,
-			"a source file says not which object it is for: UPATCH_OBJECT() is missing");
+	return diag_err(
+		d, -EINVAL, UPATCH_E_NO_FUNCS, NULL,
+		"a source file says not which object it is for: UPATCH_OBJECT() is missing");
 }
 
 int fixup_object_name(struct diag *d, const uint8_t *bytes, size_t size, char **ret)
@@ -34,7 +35,7 @@ int fixup_object_name(struct diag *d, const uint8_t *bytes, size_t size, char **
 	int r;
 
 	/* An object file is laid out as our container is: sections by name. */
-	r = container_parse(d, bytes, size, &container);
+	r = container_parse(d, "what the compiler made", bytes, size, &container);
 	if (r < 0)
 		return r;
 	section = container_find(&container, PAYLOAD_OBJECT);

@@ -194,8 +194,8 @@ int image_open_fd(struct diag *d, int fd, const char *name, struct image **ret)
 				name);
 	size = (size_t)st.st_size;
 	if (size > file_size_max)
-		return diag_err(d, -EFBIG, UPATCH_E_UNSUPPORTED, NULL, "'%s' is too large: %zu bytes",
-				name, size);
+		return diag_err(d, -EFBIG, UPATCH_E_UNSUPPORTED, NULL,
+				"'%s' is too large: %zu bytes", name, size);
 	bytes = malloc(size + 1);
 	if (!bytes)
 		return diag_oom(d);
@@ -415,7 +415,8 @@ bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret)
 {
 	Elf64_Dyn dyn;
 
-	for (uint64_t i = 0; i < MIN(image->dynamic.size / sizeof(dyn), (uint64_t)DYNAMIC_MAX); i++) {
+	for (uint64_t i = 0; i < MIN(image->dynamic.size / sizeof(dyn), (uint64_t)DYNAMIC_MAX);
+	     i++) {
 		const uint8_t *bytes =
 			image_bytes(image, image->dynamic.vaddr + i * sizeof(dyn), sizeof(dyn));
 

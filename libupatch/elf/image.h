@@ -95,7 +95,7 @@ bool image_eh_frame_hdr(const struct image *image, struct image_range *ret);
  * that were linked without --eh-frame-hdr: made from its .eh_frame at first use.
  */
 struct image_fde_table {
-	uint64_t base;	      /* what both offsets of an entry are relative to, a vaddr */
+	uint64_t base;		/* what both offsets of an entry are relative to, a vaddr */
 	const uint8_t *entries; /* pairs of 32-bit offsets: code, its record */
 	size_t nr;
 };

@@ -4,11 +4,11 @@
 
 /* The image's inside, for the files of this folder. */
 
+#include <elf.h>
+
 #include "elf/eh_frame.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
-
-#include <elf.h>
 
 struct image {
 	unsigned int refs;

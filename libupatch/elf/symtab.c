@@ -310,8 +310,8 @@ int symtab_find(const struct symtab *symtab, struct diag *d, const char *object,
 				"it has %u symbols '%s', at %s", matches.nr, name, matches.addrs);
 	if (!matches.wanted)
 		return diag_err(d, -EINVAL, UPATCH_E_SYMPOS, &where,
-				"symbol position %u of '%s' not found, it has %u, at %s", sympos, name,
-				matches.nr, matches.addrs);
+				"symbol position %u of '%s' not found, it has %u, at %s", sympos,
+				name, matches.nr, matches.addrs);
 	*ret = *matches.wanted;
 	return 0;
 }
@@ -379,8 +379,8 @@ static bool is_piece_of(const char *piece, const char *name)
 {
 	size_t len = strlen(name);
 
-	return strncmp(piece, name, len) == 0 && (strncmp(piece + len, ".cold", 5) == 0 ||
-						  strncmp(piece + len, ".part.", 6) == 0);
+	return strncmp(piece, name, len) == 0 &&
+	       (strncmp(piece + len, ".cold", 5) == 0 || strncmp(piece + len, ".part.", 6) == 0);
 }
 
 static uint32_t file_of(const struct symtab *t, const struct symbol *func)

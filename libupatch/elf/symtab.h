@@ -17,9 +17,9 @@ struct diag;
 struct symtab;
 
 enum symbol_kind {
-	SYMBOL_FUNC = 1,     /* STT_FUNC, STT_GNU_IFUNC */
-	SYMBOL_OBJECT = 2,   /* STT_OBJECT, STT_COMMON, STT_NOTYPE with an address */
-	SYMBOL_TLS = 4,	     /* STT_TLS: the value is an offset into the TLS image */
+	SYMBOL_FUNC = 1,   /* STT_FUNC, STT_GNU_IFUNC */
+	SYMBOL_OBJECT = 2, /* STT_OBJECT, STT_COMMON, STT_NOTYPE with an address */
+	SYMBOL_TLS = 4,	   /* STT_TLS: the value is an offset into the TLS image */
 	SYMBOL_ANY = 7,
 };
 
@@ -28,9 +28,9 @@ struct symbol {
 	const char *version; /* of .dynsym entries, or NULL */
 	uint64_t value;	     /* vaddr; offset for TLS */
 	uint64_t size;
-	uint8_t type;	     /* STT_* */
-	uint8_t bind;	     /* STB_* */
-	bool is_exported;    /* defined in .dynsym with a default version or none */
+	uint8_t type;		/* STT_* */
+	uint8_t bind;		/* STB_* */
+	bool is_exported;	/* defined in .dynsym with a default version or none */
 	bool is_hidden_version; /* foo@VER rather than foo@@VER */
 };
 

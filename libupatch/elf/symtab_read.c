@@ -55,8 +55,7 @@ static Elf_Scn *find_section(Elf *elf, uint32_t type, GElf_Shdr *ret)
 	return NULL;
 }
 
-int symtab_cursor_init(const struct symtab_source *source, uint32_t type,
-		       struct symtab_cursor *ret)
+int symtab_cursor_init(const struct symtab_source *source, uint32_t type, struct symtab_cursor *ret)
 {
 	struct symtab_cursor cursor = { .source = source };
 	GElf_Shdr shdr;

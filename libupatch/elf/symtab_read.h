@@ -29,7 +29,7 @@ struct symtab_cursor {
 	Elf_Data *symbols;
 	Elf_Data *versions; /* .gnu.version, or NULL */
 	Elf_Scn *verdef;
-	size_t strings;	    /* section index */
+	size_t strings; /* section index */
 	size_t nr;
 	size_t next;
 	bool is_dynamic;

@@ -14,7 +14,7 @@ struct unwind_stack;
 struct backtrace_name {
 	const char *function; /* or NULL */
 	uint64_t offset;
-	const char *object;   /* or NULL */
+	const char *object; /* or NULL */
 };
 
 /* What an address is called. Never fails: what is unknown has no name. */

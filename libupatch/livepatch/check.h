@@ -4,10 +4,10 @@
 
 /* What enabling a patch would meet: a plan, and one look at all threads. */
 
+#include <sys/types.h>
+
 #include "livepatch/plan.h"
 #include "livepatch/stack.h"
-
-#include <sys/types.h>
 
 struct patchfile;
 struct session;

@@ -28,9 +28,10 @@ static int check_name(struct session *s, const char *name)
 	if (index < 0)
 		return 0;
 	if (s->record.head->patches[index].state == UPATCH_PATCH_KEPT)
-		return diag_err(s->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
-				"a disabled patch of that name is kept, as something may still refer "
-				"to its code");
+		return diag_err(
+			s->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
+			"a disabled patch of that name is kept, as something may still refer "
+			"to its code");
 	return diag_err(s->diag, -EEXIST, UPATCH_E_EXISTS, NULL, "it is enabled already");
 }
 
@@ -205,7 +206,8 @@ int enable_patch(struct session *session, const struct patchfile *file)
 	r = plan_new(s, file, NULL, NULL, &plan);
 	if (r < 0)
 		return r;
-	diag_info(s->diag, "target %d: patch '%s': enabling patch", (int)s->target->pid, file->name);
+	diag_info(s->diag, "target %d: patch '%s': enabling patch", (int)s->target->pid,
+		  file->name);
 	/* 2. Reserve memory, through one borrowed thread. */
 	r = reserve(s, &plan, &index);
 	/* 3. Fill it, while the target runs. */

@@ -42,8 +42,7 @@ int island_map(struct session *session, struct plan_object *object, uint64_t seq
 		.patch_seq = seq,
 		.text_size = (uint32_t)text_bytes(session, object->nr_new_slots),
 		.ro_size = (uint32_t)ro_bytes(object->nr_new_slots),
-		.size = text_bytes(session, object->nr_new_slots) +
-			ro_bytes(object->nr_new_slots),
+		.size = text_bytes(session, object->nr_new_slots) + ro_bytes(object->nr_new_slots),
 	};
 	const struct place_near near = {
 		.start = object->start,
@@ -113,9 +112,10 @@ static int write_slot(struct session *s, struct plan_func *f, struct upatch_slot
 		r = arch->entry_jump(&f->entry, slot->text_addr + arch->slot->stub, slot->jump);
 	}
 	if (r < 0)
-		return diag_err(s->diag, r, UPATCH_E_RELOC_RANGE, &where,
-				"its entry or a piece of it is out of reach of the island at 0x%llx",
-				(unsigned long long)slot->text_addr);
+		return diag_err(
+			s->diag, r, UPATCH_E_RELOC_RANGE, &where,
+			"its entry or a piece of it is out of reach of the island at 0x%llx",
+			(unsigned long long)slot->text_addr);
 	return 0;
 }
 
@@ -154,7 +154,8 @@ int island_write(struct session *session, struct plan_object *object)
 	}
 	r = target_write(session->target, 0, object->island_text, text, text_size);
 	if (r >= 0)
-		r = target_write(session->target, 0, object->island_text + text_size, head, ro_size);
+		r = target_write(session->target, 0, object->island_text + text_size, head,
+				 ro_size);
 	if (r < 0)
 		return r;
 	if (!array_grow(record->islands, record->nr_islands, alloc))

@@ -48,8 +48,9 @@ static int raise_reloc(struct session *s, const struct plan_object *o,
 
 	return diag_err(s->diag, error,
 			error == -ERANGE ? UPATCH_E_RELOC_RANGE : UPATCH_E_RELOC_TYPE, &where,
-			"relocation %s against '%s' in %s+0x%llx %s", type ? type : "of unknown type",
-			symbol->name, o->payload->sections[reloc->section].name,
+			"relocation %s against '%s' in %s+0x%llx %s",
+			type ? type : "of unknown type", symbol->name,
+			o->payload->sections[reloc->section].name,
 			(unsigned long long)reloc->offset,
 			error == -ERANGE ? "is out of range" : "cannot be applied");
 }
@@ -95,7 +96,8 @@ static int reserve_for(struct session *s, struct plan_object *o, const struct pa
 	if (needs_tls && symbol->is_tls && !symbol->has_tpoff)
 		return diag_err(s->diag, -ENOTSUP, UPATCH_E_TLS_SYMBOL, &where,
 				"'%s' is not in the static thread-local storage; the payload needs "
-				"the general dynamic model", o->payload->symbols[reloc->symbol].name);
+				"the general dynamic model",
+				o->payload->symbols[reloc->symbol].name);
 	return 0;
 }
 
@@ -207,10 +209,10 @@ static int layout_regions(struct session *s, struct plan_object *o)
 	at = ALIGN_UP(at + load->got_size, (uint64_t)PAGE);
 	load->ro_size = at - load->text_size;
 	load->size = ALIGN_UP(place_sections(o, PART_RW, at), (uint64_t)PAGE);
-	return load->size <= size_max ? 0
-				      : diag_err(s->diag, -EFBIG, UPATCH_E_NO_ROOM, NULL,
-						 "the payload needs %llu bytes",
-						 (unsigned long long)load->size);
+	return load->size <= size_max
+		       ? 0
+		       : diag_err(s->diag, -EFBIG, UPATCH_E_NO_ROOM, NULL,
+				  "the payload needs %llu bytes", (unsigned long long)load->size);
 }
 
 int load_layout(struct session *session, struct plan_object *object)
@@ -219,8 +221,8 @@ int load_layout(struct session *session, struct plan_object *object)
 	int r;
 
 	load->symbols = calloc(object->payload->nr_symbols + 1, sizeof(*load->symbols));
-	load->section_offsets = calloc(object->payload->nr_sections + 1,
-				       sizeof(*load->section_offsets));
+	load->section_offsets =
+		calloc(object->payload->nr_sections + 1, sizeof(*load->section_offsets));
 	if (!load->symbols || !load->section_offsets)
 		return diag_oom(session->diag);
 	r = resolve_symbols(session, object);

@@ -27,11 +27,11 @@ struct load_symbol {
 	uint64_t tls_module;
 	bool is_tls;
 	bool has_tpoff;
-	bool is_ifunc;	   /* value is the resolver's address until it was called */
-	uint32_t got;	   /* offset in the GOT + 1, 0: none */
+	bool is_ifunc; /* value is the resolver's address until it was called */
+	uint32_t got;  /* offset in the GOT + 1, 0: none */
 	uint32_t got_tpoff;
 	uint32_t got_pair;
-	uint32_t stub;	   /* offset among the stubs + 1, 0: none */
+	uint32_t stub; /* offset among the stubs + 1, 0: none */
 };
 
 struct load {
@@ -43,13 +43,13 @@ struct load {
 	uint64_t stubs_offset;
 	uint64_t got_offset;
 	uint64_t got_size;
-	uint32_t got_module; /* offset + 1 of the local dynamic pair */
+	uint32_t got_module;	  /* offset + 1 of the local dynamic pair */
 	uint64_t eh_frame_offset; /* 0: none */
 	uint64_t eh_frame_size;
 	uint64_t eh_frame_hdr_offset;
 	uint64_t eh_frame_hdr_size;
-	uint64_t addr;	   /* of the region, once it is reserved */
-	uint8_t *bytes;	   /* of text and ro, then rw, as they will be */
+	uint64_t addr;	/* of the region, once it is reserved */
+	uint8_t *bytes; /* of text and ro, then rw, as they will be */
 };
 
 /**

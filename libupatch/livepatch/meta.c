@@ -58,9 +58,8 @@ static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
 		.payload_addr = load->addr,
 		.payload_size = load->size,
 		.text_size = load->text_size,
-		.eh_frame_hdr_addr = load->eh_frame_hdr_size
-					     ? load->addr + load->eh_frame_hdr_offset
-					     : 0,
+		.eh_frame_hdr_addr =
+			load->eh_frame_hdr_size ? load->addr + load->eh_frame_hdr_offset : 0,
 		.eh_frame_hdr_size = load->eh_frame_hdr_size,
 	};
 	memcpy(ret->build_id, o->payload->build_id.bytes, o->payload->build_id.size);

@@ -33,9 +33,8 @@ void plan_deinit(struct plan *plan)
 
 /* --- functions ------------------------------------------------------------------------------- */
 
-static int find_symbol(struct session *s, const struct plan_object *o,
-		       const struct symtab *symtab, const struct payload_func *func,
-		       struct symbol *ret)
+static int find_symbol(struct session *s, const struct plan_object *o, const struct symtab *symtab,
+		       const struct payload_func *func, struct symbol *ret)
 {
 	struct diag_where where = { .object = o->payload->object, .function = func->name };
 	struct symbol known;
@@ -108,8 +107,8 @@ static int plan_entry(struct session *s, struct plan_object *o, struct image *im
 static int verify_entry(struct session *s, const struct plan_object *o, const struct plan_func *f)
 {
 	struct diag_where where = { .object = o->payload->object, .function = f->func->name };
-	const struct upatch_slot *slot =
-		f->is_patched ? record_slot_at(&s->record, f->slot_addr) : NULL;
+	const struct upatch_slot *slot = f->is_patched ? record_slot_at(&s->record, f->slot_addr)
+						       : NULL;
 	size_t size = slot ? slot->entry_size : f->entry.covered;
 	const uint8_t *expected = slot ? slot->jump : f->entry.old;
 	uint8_t now[ARCH_ENTRY_MAX];
@@ -120,10 +119,11 @@ static int verify_entry(struct session *s, const struct plan_object *o, const st
 				(unsigned long long)f->entry.addr);
 	for (size_t i = 0; i < size; i++)
 		if (now[i] != expected[i])
-			return diag_err(s->diag, -EILSEQ, UPATCH_E_BYTES_DIFFER, &where,
-					"byte %zu of its entry at 0x%llx is 0x%02x instead of 0x%02x%s",
-					i, (unsigned long long)f->entry.addr, now[i], expected[i],
-					now[i] == 0xcc ? " (a breakpoint or uprobe)" : "");
+			return diag_err(
+				s->diag, -EILSEQ, UPATCH_E_BYTES_DIFFER, &where,
+				"byte %zu of its entry at 0x%llx is 0x%02x instead of 0x%02x%s", i,
+				(unsigned long long)f->entry.addr, now[i], expected[i],
+				now[i] == 0xcc ? " (a breakpoint or uprobe)" : "");
 	return 0;
 }
 
@@ -153,8 +153,8 @@ static int plan_func(struct session *s, struct plan_object *o, struct plan_func 
 	if (slot) {
 		const struct island *island = record_island_of(&s->record, slot);
 
-		f->slot_addr = island->addr + (uint64_t)((const uint8_t *)slot -
-							 (const uint8_t *)island->head);
+		f->slot_addr = island->addr +
+			       (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
 		f->gateway_addr = record_gateway(&s->record, slot);
 	} else {
 		o->nr_new_slots++;
@@ -265,8 +265,8 @@ static int match_objects(struct session *s, const struct patchfile *file, struct
 	return 0;
 }
 
-int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn,
-	     void *userdata, struct plan *ret)
+int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn, void *userdata,
+	     struct plan *ret)
 {
 	struct plan plan = { .file = file };
 	int first = 0;

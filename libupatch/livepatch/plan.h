@@ -7,11 +7,11 @@
  * functions, where and how they will be entered. Nothing in it changes the target.
  */
 
-#include "arch/arch.h"
-#include "livepatch/load.h"
-
 #include <stddef.h>
 #include <stdint.h>
+
+#include "arch/arch.h"
+#include "livepatch/load.h"
 
 struct object;
 struct patchfile;
@@ -34,9 +34,9 @@ struct plan_func {
 	struct arch_entry entry;
 	struct plan_range *ranges; /* body and pieces */
 	size_t nr_ranges;
-	uint64_t slot_addr;	   /* of struct upatch_slot */
+	uint64_t slot_addr; /* of struct upatch_slot */
 	uint64_t gateway_addr;
-	bool is_patched;	   /* a slot exists: another patch is on it */
+	bool is_patched; /* a slot exists: another patch is on it */
 };
 
 /* One payload for one mapped object. An object that is mapped twice has two. */
@@ -71,8 +71,8 @@ typedef void (*plan_func_fn)(const struct plan_object *object, const struct plan
  * UPATCH_E_FUNCTION_SIZE, UPATCH_E_BYTES_DIFFER, UPATCH_E_UNRESOLVED, and those of
  * arch_ops.entry_plan.
  */
-int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn,
-	     void *userdata, struct plan *ret);
+int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn, void *userdata,
+	     struct plan *ret);
 void plan_deinit(struct plan *plan);
 
 /* The bytes at the entry of each function still are what they were. Return: 0, or raised. */

@@ -68,7 +68,8 @@ static int read_metas(struct record *record)
 		/* While it is loaded its meta is not complete; nothing needs it then. */
 		if (entry->state == UPATCH_PATCH_FREE || entry->state == UPATCH_PATCH_LOADING)
 			continue;
-		if (entry->meta_size > META_SIZE_MAX || entry->meta_size < sizeof(struct upatch_meta))
+		if (entry->meta_size > META_SIZE_MAX ||
+		    entry->meta_size < sizeof(struct upatch_meta))
 			return record_raise_corrupt(t, "patch %zu has a meta of %u bytes", i,
 						    entry->meta_size);
 		_cleanup_free_ struct upatch_meta *meta = malloc(entry->meta_size);
@@ -76,6 +77,9 @@ static int read_metas(struct record *record)
 		if (!meta)
 			return diag_oom(t->diag);
 		r = target_read(t, entry->meta_addr, meta, entry->meta_size);
+		/* On its way out the meta may have gone before the entry did. */
+		if (r < 0 && entry->state == UPATCH_PATCH_UNLOADING)
+			continue;
 		if (r < 0)
 			return record_raise_corrupt(t, "the meta of patch %zu is not mapped", i);
 		r = record_check_meta(t, meta, entry->meta_size);
@@ -133,7 +137,8 @@ int record_read(struct target *target, const struct maps *maps, struct record *r
 		if (!has_shape(&maps->mappings[i]))
 			continue;
 		if (record.addr)
-			r = record_raise_corrupt(target, "there are two of them, at 0x%llx and 0x%llx",
+			r = record_raise_corrupt(target,
+						 "there are two of them, at 0x%llx and 0x%llx",
 						 (unsigned long long)record.addr,
 						 (unsigned long long)maps->mappings[i].start);
 		else
@@ -305,8 +310,8 @@ uint64_t record_gateway(const struct record *record, const struct upatch_slot *s
 uint64_t record_winner(const struct record *record, const struct upatch_slot *slot, int skip)
 {
 	const struct island *island = record_island_of(record, slot);
-	uint64_t slot_addr = island->addr + (uint64_t)((const uint8_t *)slot -
-						       (const uint8_t *)island->head);
+	uint64_t slot_addr =
+		island->addr + (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
 	uint64_t winner = record_gateway(record, slot), seq = 0;
 
 	for (int i = 0; i < UPATCH_PATCHES_MAX; i++) {
@@ -314,7 +319,8 @@ uint64_t record_winner(const struct record *record, const struct upatch_slot *sl
 		const struct upatch_meta *meta = record->metas[i];
 
 		if (i == skip || !meta || entry->seq < seq ||
-		    (entry->state != UPATCH_PATCH_ENABLED && entry->state != UPATCH_PATCH_ENABLING &&
+		    (entry->state != UPATCH_PATCH_ENABLED &&
+		     entry->state != UPATCH_PATCH_ENABLING &&
 		     entry->state != UPATCH_PATCH_DISABLING))
 			continue;
 		for (uint32_t n = 0; n < meta->nr_funcs; n++) {

@@ -30,15 +30,15 @@ int record_raise_corrupt(struct target *target, const char *fmt, ...)
 
 static bool is_user_range(uint64_t addr, uint64_t size)
 {
-	return size && addr >= UPATCH_PAGE_SIZE && addr < highest_addr && size < highest_addr - addr;
+	return size && addr >= UPATCH_PAGE_SIZE && addr < highest_addr &&
+	       size < highest_addr - addr;
 }
 
 static bool is_known_region(const struct upatch_region *region)
 {
 	return region->state <= UPATCH_REGION_MAPPED && region->kind >= UPATCH_REGION_META &&
-	       region->kind <= UPATCH_REGION_ISLAND &&
-	       region->addr % UPATCH_PAGE_SIZE == 0 && region->size % UPATCH_PAGE_SIZE == 0 &&
-	       is_user_range(region->addr, region->size) &&
+	       region->kind <= UPATCH_REGION_ISLAND && region->addr % UPATCH_PAGE_SIZE == 0 &&
+	       region->size % UPATCH_PAGE_SIZE == 0 && is_user_range(region->addr, region->size) &&
 	       region->text_size % UPATCH_PAGE_SIZE == 0 &&
 	       region->ro_size % UPATCH_PAGE_SIZE == 0 && region->text_size <= region->size &&
 	       region->ro_size <= region->size - region->text_size;
@@ -132,7 +132,8 @@ static int check_meta_contents(struct target *target, const struct upatch_meta *
 		if (f->new_addr < o->payload_addr || f->new_addr - o->payload_addr >= o->text_size)
 			return record_raise_corrupt(target,
 						    "patch '%s', function %u is outside of its "
-						    "payload", meta->name, i);
+						    "payload",
+						    meta->name, i);
 	}
 	return 0;
 }
@@ -190,8 +191,8 @@ int record_check_links(const struct record *record)
 		if (!meta)
 			continue;
 		if (meta->seq != record->head->patches[i].seq)
-			return record_raise_corrupt(record->target, "patch '%s' is not in its place",
-						    meta->name);
+			return record_raise_corrupt(record->target,
+						    "patch '%s' is not in its place", meta->name);
 		if (record->head->patches[i].state == UPATCH_PATCH_UNLOADING ||
 		    record->head->patches[i].state == UPATCH_PATCH_KEPT)
 			continue; /* its slots may be gone */

@@ -143,9 +143,8 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 		if (!(m->prot & PROT_WRITE) || !(m->prot & PROT_READ) ||
 		    strcmp(m->path, "[anon:upatch:payload]") == 0)
 			continue;
-		r = deadline_is_over(deadline)
-			    ? REFS_UNKNOWN
-			    : search_mapping(session, &search, m, buf, ret_addr);
+		r = deadline_is_over(deadline) ? REFS_UNKNOWN
+					       : search_mapping(session, &search, m, buf, ret_addr);
 	}
 	free(search.stack_pointers);
 	return r;

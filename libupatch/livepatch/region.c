@@ -20,7 +20,7 @@
 
 enum {
 	TRIES = 16,
-	NAME_ROOM = 32, /* at the end of a region, for the name while it is set */
+	NAME_ROOM = 32,	      /* at the end of a region, for the name while it is set */
 	SET_VMA = 0x53564d41, /* PR_SET_VMA, PR_SET_VMA_ANON_NAME: prctl(2), since Linux 5.17 */
 	SET_VMA_ANON_NAME = 0,
 };
@@ -76,9 +76,11 @@ static int call_munmap(struct session *s, struct rcall *rcall, uint64_t addr, ui
 /* Return: 0; 1 when something else is there by now; -errno raised. */
 static int call_mmap(struct session *s, struct rcall *rcall, uint64_t addr, uint64_t size, int prot)
 {
-	const uint64_t args[6] = { addr, size, (uint64_t)prot,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-				   (uint64_t)-1, 0 };
+	const uint64_t args[6] = {
+		addr,		size,
+		(uint64_t)prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		(uint64_t)-1,	0
+	};
 	int64_t result;
 	int r;
 
@@ -89,8 +91,8 @@ static int call_mmap(struct session *s, struct rcall *rcall, uint64_t addr, uint
 		return 1;
 	if (result < 0 && result >= -4095)
 		return diag_err(s->diag, (int)result, UPATCH_E_RCALL, NULL,
-				"mmap(2) of %llu bytes failed in it: %s",
-				(unsigned long long)size, strerror((int)-result));
+				"mmap(2) of %llu bytes failed in it: %s", (unsigned long long)size,
+				strerror((int)-result));
 	if ((uint64_t)result != addr) {
 		/* Before Linux 4.17 the address is only a hint. */
 		(void)call_munmap(s, rcall, (uint64_t)result, size); /* reports itself */
@@ -159,7 +161,8 @@ int region_map_record(struct session *session, struct rcall *rcall)
 		return diag_oom(session->diag);
 	for (int i = 0; i < TRIES && r > 0; i++) {
 		addr = (random_number() % highest_addr &
-			~((1ull << UPATCH_RECORD_ALIGN_BITS) - 1)) | UPATCH_RECORD_ADDR_LOW;
+			~((1ull << UPATCH_RECORD_ALIGN_BITS) - 1)) |
+		       UPATCH_RECORD_ADDR_LOW;
 		if (addr < 1ull << 32)
 			continue;
 		r = call_mmap(session, rcall, addr, UPATCH_RECORD_SIZE, PROT_READ);

@@ -4,13 +4,13 @@
 
 /* What one operation knows about its target: mappings, objects, record, ways to unwind and call. */
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "livepatch/record.h"
 #include "target/maps.h"
 #include "target/object.h"
 #include "target/rcall.h"
-
-#include <stdbool.h>
-#include <stdint.h>
 
 struct diag;
 struct image_cache;
@@ -24,9 +24,9 @@ struct session {
 	struct maps maps;
 	struct object_list objects;
 	struct record record;
-	struct unwinder *unwinder; /* NULL until session_prepare_unwinder() */
-	struct rcall_sites sites;  /* 0 until session_borrow() */
-	uint64_t deadline;	   /* ns */
+	struct unwinder *unwinder;   /* NULL until session_prepare_unwinder() */
+	struct rcall_sites sites;    /* 0 until session_borrow() */
+	uint64_t deadline;	     /* ns */
 	bool idle_islands_are_empty; /* the last stop found no thread in an island */
 };
 

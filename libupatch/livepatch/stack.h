@@ -10,15 +10,15 @@
  * transition takes out of use.
  */
 
-#include "target/unwind.h"
-
 #include <stddef.h>
 #include <stdint.h>
 
+#include "target/unwind.h"
+
 enum stack_range_kind {
-	STACK_RANGE_FUNC,   /* code that goes out of use */
-	STACK_RANGE_ENTRY,  /* bytes behind the start of an entry that is about to be overwritten */
-	STACK_RANGE_GATE,   /* dispatchers: a thread in one is on its way */
+	STACK_RANGE_FUNC,  /* code that goes out of use */
+	STACK_RANGE_ENTRY, /* bytes behind the start of an entry that is about to be overwritten */
+	STACK_RANGE_GATE,  /* dispatchers: a thread in one is on its way */
 };
 
 struct stack_range {
@@ -40,7 +40,7 @@ enum stack_verdict {
 	STACK_CLEAN,
 	STACK_IN_FUNCTION, /* a frame is in code that goes out of use */
 	STACK_IN_ENTRY,	   /* a frame will return into bytes that are about to be overwritten */
-	STACK_UNRELIABLE,  /* the walk did not reach the stack's root, or a frame is in a dispatcher */
+	STACK_UNRELIABLE, /* the walk did not reach the stack's root, or a frame is in a dispatcher */
 };
 
 /* Return: 0, or -ENOMEM, unraised. */

@@ -50,13 +50,14 @@ static int add_replaced(struct transition *tr, const struct upatch_meta_func *fu
 			const struct upatch_meta_range *range =
 				&meta_ranges(meta)[func->first_range + i];
 
-			r = stack_rule_add(&tr->rule, &(struct stack_range){
-				.start = range->addr,
-				.end = range->addr + range->size,
-				.kind = STACK_RANGE_FUNC,
-				.function = meta_string(meta, func->name),
-				.entry = func->old_addr,
-			});
+			r = stack_rule_add(&tr->rule,
+					   &(struct stack_range){
+						   .start = range->addr,
+						   .end = range->addr + range->size,
+						   .kind = STACK_RANGE_FUNC,
+						   .function = meta_string(meta, func->name),
+						   .entry = func->old_addr,
+					   });
 		}
 		return r;
 	}
@@ -66,13 +67,15 @@ static int add_replaced(struct transition *tr, const struct upatch_meta_func *fu
 
 		for (uint32_t n = 0; other && n < other->nr_funcs && r >= 0; n++)
 			if (meta_funcs(other)[n].new_addr == now)
-				r = stack_rule_add(&tr->rule, &(struct stack_range){
-					.start = now,
-					.end = now + meta_funcs(other)[n].new_size,
-					.kind = STACK_RANGE_FUNC,
-					.function = meta_string(meta, func->name),
-					.entry = now,
-				});
+				r = stack_rule_add(
+					&tr->rule,
+					&(struct stack_range){
+						.start = now,
+						.end = now + meta_funcs(other)[n].new_size,
+						.kind = STACK_RANGE_FUNC,
+						.function = meta_string(meta, func->name),
+						.entry = now,
+					});
 	}
 	return r;
 }
@@ -83,11 +86,11 @@ static int add_entry(struct transition *tr, const struct upatch_meta_func *func)
 	const struct upatch_slot *slot = slot_of(tr->session, func);
 
 	return stack_rule_add(&tr->rule, &(struct stack_range){
-		.start = slot->entry_addr + 1,
-		.end = slot->entry_addr + slot->covered,
-		.kind = STACK_RANGE_ENTRY,
-		.function = meta_string(meta_of(tr), func->name),
-	});
+						 .start = slot->entry_addr + 1,
+						 .end = slot->entry_addr + slot->covered,
+						 .kind = STACK_RANGE_ENTRY,
+						 .function = meta_string(meta_of(tr), func->name),
+					 });
 }
 
 /* All code of the patch, functions that it added included. */
@@ -100,11 +103,11 @@ static int add_payloads(struct transition *tr)
 		const struct upatch_meta_object *o = &meta_objects(meta)[i];
 
 		r = stack_rule_add(&tr->rule, &(struct stack_range){
-			.start = o->payload_addr,
-			.end = o->payload_addr + o->text_size,
-			.kind = STACK_RANGE_FUNC,
-			.function = meta_string(meta, o->name),
-		});
+						      .start = o->payload_addr,
+						      .end = o->payload_addr + o->text_size,
+						      .kind = STACK_RANGE_FUNC,
+						      .function = meta_string(meta, o->name),
+					      });
 	}
 	return r;
 }
@@ -119,12 +122,13 @@ static int add_gates(struct transition *tr)
 	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++) {
 		const struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
 
-		r = stack_rule_add(&tr->rule, &(struct stack_range){
-			.start = slot->text_addr + layout->dispatcher,
-			.end = slot->text_addr + layout->gateway,
-			.kind = STACK_RANGE_GATE,
-			.function = meta_string(meta, meta_funcs(meta)[i].name),
-		});
+		r = stack_rule_add(&tr->rule,
+				   &(struct stack_range){
+					   .start = slot->text_addr + layout->dispatcher,
+					   .end = slot->text_addr + layout->gateway,
+					   .kind = STACK_RANGE_GATE,
+					   .function = meta_string(meta, meta_funcs(meta)[i].name),
+				   });
 	}
 	return r;
 }
@@ -208,12 +212,13 @@ static int judge_all(struct transition *tr, const struct freeze *freeze,
 			tr->session->idle_islands_are_empty = false;
 		if (verdict == STACK_CLEAN)
 			continue;
-		if (add_block(&blocks, &nr, &alloc, &(struct transition_block){
-				.tid = thread->tid,
-				.verdict = verdict,
-				.function = range ? range->function : NULL,
-				.stack = stack,
-			}) < 0) {
+		if (add_block(&blocks, &nr, &alloc,
+			      &(struct transition_block){
+				      .tid = thread->tid,
+				      .verdict = verdict,
+				      .function = range ? range->function : NULL,
+				      .stack = stack,
+			      }) < 0) {
 			transition_blocks_free(blocks, nr);
 			return diag_oom(tr->session->diag);
 		}
@@ -435,12 +440,15 @@ static int raise_blocked(struct transition *tr, const struct transition_block *b
 
 	if (block->verdict == STACK_UNRELIABLE)
 		r = diag_err(s->diag, -EAGAIN, UPATCH_E_UNRELIABLE, &where,
-			     "the stack of thread %d cannot be walked to its root (one of %zu such "
-			     "threads); nothing was changed", (int)block->tid, nr);
+			     "its stack cannot be walked to its root; threads in the way: %zu; "
+			     "nothing was changed",
+			     nr);
 	else
-		r = diag_err(s->diag, -EAGAIN, UPATCH_E_IN_FUNCTION, &where,
-			     "thread %d is in '%s' (one of %zu such threads); nothing was changed",
-			     (int)block->tid, block->function ? block->function : "?", nr);
+		r = diag_err(
+			s->diag, -EAGAIN, UPATCH_E_IN_FUNCTION, &where,
+			"the thread is inside this function; threads in the way: %zu; nothing was "
+			"changed",
+			nr);
 	diag_set_detail(s->diag, text);
 	return r;
 }

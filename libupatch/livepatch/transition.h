@@ -19,11 +19,11 @@
  * once, whatever happens to us before or after.
  */
 
-#include "livepatch/stack.h"
-
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "livepatch/stack.h"
 
 struct freeze;
 struct plan;
@@ -46,7 +46,7 @@ struct transition {
 struct transition_block {
 	pid_t tid;
 	enum stack_verdict verdict;
-	const char *function; /* borrowed from the rule, or NULL */
+	const char *function;	    /* borrowed from the rule, or NULL */
 	struct unwind_stack *stack; /* owned */
 };
 

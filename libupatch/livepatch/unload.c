@@ -80,8 +80,8 @@ int unload_patch(struct session *session, size_t index)
 	if (r < 0)
 		return r;
 	if (r != REFS_NONE) {
-		diag_info(session->diag, "target %d: patch '%s': kept, %s", (int)session->target->pid,
-			  record->metas[index]->name,
+		diag_info(session->diag, "target %d: patch '%s': kept, %s",
+			  (int)session->target->pid, record->metas[index]->name,
 			  r == REFS_FOUND ? "memory refers to its code"
 					  : "too much memory to search for references");
 		r = record_set_patch_state(record, 0, index, UPATCH_PATCH_KEPT);

@@ -54,8 +54,7 @@ static bool leave_dispatcher(const struct session *s, const struct upatch_slot *
 	int depth = s->target->arch->slot_depth(flags, offset);
 	uint64_t sp = regs_sp(regs), caller;
 
-	if (depth < 0 ||
-	    target_read(s->target, sp + (uint64_t)depth, &caller, sizeof(caller)) < 0)
+	if (depth < 0 || target_read(s->target, sp + (uint64_t)depth, &caller, sizeof(caller)) < 0)
 		return false;
 	regs_set_pc(regs, caller);
 	regs_set_sp(regs, sp + (uint64_t)depth + sizeof(caller));

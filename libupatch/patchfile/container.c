@@ -20,25 +20,27 @@ static bool is_inside(uint64_t offset, uint64_t size, size_t total)
 	return offset <= total && size <= total - offset;
 }
 
-static int raise_bad(struct diag *d, const char *what)
+static int raise_bad(struct diag *d, const char *name, const char *what)
 {
-	return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL, "%s", what);
+	return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL, "'%s': %s", name, what);
 }
 
-static int check_ehdr(struct diag *d, const uint8_t *bytes, size_t size, Elf64_Ehdr *ret)
+static int check_ehdr(struct diag *d, const char *name, const uint8_t *bytes, size_t size,
+		      Elf64_Ehdr *ret)
 {
 	if (size < SELFMAG || memcmp(bytes, ELFMAG, SELFMAG) != 0)
-		return diag_err(d, -ENOEXEC, UPATCH_E_NOT_ELF, NULL, "this is not an ELF file");
+		return diag_err(d, -ENOEXEC, UPATCH_E_NOT_ELF, NULL, "'%s' is not an ELF file",
+				name);
 	if (size < sizeof(*ret))
-		return raise_bad(d, "the file is cut off in its header");
+		return raise_bad(d, name, "the file is cut off in its header");
 	memcpy(ret, bytes, sizeof(*ret));
 	if (ret->e_ident[EI_CLASS] != ELFCLASS64 || ret->e_ident[EI_DATA] != ELFDATA2LSB ||
 	    ret->e_type != ET_REL || ret->e_shentsize != sizeof(Elf64_Shdr))
-		return raise_bad(d, "this ELF file is no patch file");
+		return raise_bad(d, name, "this ELF file is no patch file");
 	if (!ret->e_shnum || ret->e_shnum > CONTAINER_SECTIONS_MAX ||
 	    ret->e_shstrndx >= ret->e_shnum ||
 	    !is_inside(ret->e_shoff, ret->e_shnum * sizeof(Elf64_Shdr), size))
-		return raise_bad(d, "its section headers are damaged or cut off");
+		return raise_bad(d, name, "its section headers are damaged or cut off");
 	return 0;
 }
 
@@ -50,20 +52,21 @@ static Elf64_Shdr read_shdr(const uint8_t *bytes, const Elf64_Ehdr *ehdr, unsign
 	return shdr;
 }
 
-int container_parse(struct diag *d, const uint8_t *bytes, size_t size, struct container *ret)
+int container_parse(struct diag *d, const char *name, const uint8_t *bytes, size_t size,
+		    struct container *ret)
 {
 	struct container container = {};
 	Elf64_Shdr names;
 	Elf64_Ehdr ehdr;
 	int r;
 
-	r = check_ehdr(d, bytes, size, &ehdr);
+	r = check_ehdr(d, name, bytes, size, &ehdr);
 	if (r < 0)
 		return r;
 	names = read_shdr(bytes, &ehdr, ehdr.e_shstrndx);
 	if (names.sh_type != SHT_STRTAB || !is_inside(names.sh_offset, names.sh_size, size) ||
 	    !names.sh_size || bytes[names.sh_offset + names.sh_size - 1])
-		return raise_bad(d, "its section names are damaged or cut off");
+		return raise_bad(d, name, "its section names are damaged or cut off");
 	container.sections = calloc(ehdr.e_shnum, sizeof(*container.sections));
 	if (!container.sections)
 		return diag_oom(d);
@@ -75,7 +78,7 @@ int container_parse(struct diag *d, const uint8_t *bytes, size_t size, struct co
 		if (shdr.sh_name >= names.sh_size ||
 		    !is_inside(shdr.sh_offset, shdr.sh_size, size)) {
 			r = diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL,
-				     "its section %u is damaged or cut off", i);
+				     "'%s': its section %u is damaged or cut off", name, i);
 			container_deinit(&container);
 			return r;
 		}
@@ -95,8 +98,7 @@ void container_deinit(struct container *container)
 	*container = (struct container){};
 }
 
-const struct container_section *container_find(const struct container *container,
-					       const char *name)
+const struct container_section *container_find(const struct container *container, const char *name)
 {
 	for (size_t i = 0; i < container->nr; i++)
 		if (strcmp(container->sections[i].name, name) == 0)

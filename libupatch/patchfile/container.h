@@ -29,15 +29,16 @@ struct container {
 
 /**
  * container_parse() - find the sections
+ * @name: of the file, for messages
  * @bytes: borrowed, outlives the container
  * Return: 0, or -errno raised with UPATCH_E_NOT_ELF or UPATCH_E_BAD_PATCHFILE.
  */
-int container_parse(struct diag *d, const uint8_t *bytes, size_t size, struct container *ret);
+int container_parse(struct diag *d, const char *name, const uint8_t *bytes, size_t size,
+		    struct container *ret);
 void container_deinit(struct container *container);
 
 /* The section of that name, or NULL. */
-const struct container_section *container_find(const struct container *container,
-					       const char *name);
+const struct container_section *container_find(const struct container *container, const char *name);
 
 /**
  * container_format() - make the file

@@ -250,9 +250,9 @@ static struct json_object *format_objects(const struct manifest *m)
 		char hex[2 * BUILD_ID_MAX + 1];
 
 		json_object_object_add(o, "name", json_object_new_string(m->objects[i].name));
-		json_object_object_add(o, "build_id",
-				       json_object_new_string(
-					       build_id_format(&m->objects[i].build_id, hex)));
+		json_object_object_add(
+			o, "build_id",
+			json_object_new_string(build_id_format(&m->objects[i].build_id, hex)));
 		json_object_object_add(o, "payload", json_object_new_string(m->objects[i].payload));
 		json_object_array_add(list, o);
 	}

@@ -4,10 +4,10 @@
 
 /* The part of a patch file that people may read: JSON. The only door to json-c of the library. */
 
-#include "elf/image.h"
-
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "elf/image.h"
 
 struct diag;
 

@@ -42,8 +42,8 @@ static int read_manifest(struct diag *d, const struct container *container, stru
 	int r;
 
 	if (!section)
-		return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL,
-				"it has no section '%s'", CONTAINER_MANIFEST);
+		return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL, "it has no section '%s'",
+				CONTAINER_MANIFEST);
 	r = manifest_parse(d, section->bytes, section->size, &f->manifest);
 	if (r < 0)
 		return r;
@@ -97,7 +97,7 @@ int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const c
 	if (size > file_size_max)
 		return diag_err(d, -EFBIG, UPATCH_E_BAD_PATCHFILE, NULL,
 				"'%s' is larger than %zu bytes", name, file_size_max);
-	r = container_parse(d, bytes, size, &container);
+	r = container_parse(d, name, bytes, size, &container);
 	if (r < 0)
 		return r;
 	f = calloc(1, sizeof(*f));

@@ -9,11 +9,11 @@
  * strings are terminated, names are printable, sizes are bounded.
  */
 
-#include "elf/image.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "elf/image.h"
 
 struct diag;
 
@@ -25,10 +25,10 @@ enum {
 /* An allocated section of the payload; others are not kept. */
 struct payload_section {
 	const char *name;
-	uint32_t type;	  /* SHT_* */
-	uint64_t flags;	  /* SHF_* */
-	uint64_t size;	  /* in the target; SHT_NOBITS has no bytes */
-	uint64_t align;	  /* power of two, <= 4096 */
+	uint32_t type;	      /* SHT_* */
+	uint64_t flags;	      /* SHF_* */
+	uint64_t size;	      /* in the target; SHT_NOBITS has no bytes */
+	uint64_t align;	      /* power of two, <= 4096 */
 	const uint8_t *bytes; /* NULL for SHT_NOBITS */
 };
 
@@ -42,13 +42,13 @@ enum payload_symbol_kind {
 
 struct payload_symbol {
 	const char *name;
-	const char *version;  /* EXTERN: or NULL for the default */
+	const char *version; /* EXTERN: or NULL for the default */
 	enum payload_symbol_kind kind;
-	uint8_t type;	      /* STT_* */
-	uint8_t bind;	      /* STB_*: a weak EXTERN may stay 0 */
-	uint32_t section;     /* DEFINED: index into sections */
-	uint32_t sympos;      /* PRIVATE */
-	uint64_t value;	      /* DEFINED: offset; PRIVATE: link-time address, or 0 when unknown */
+	uint8_t type;	  /* STT_* */
+	uint8_t bind;	  /* STB_*: a weak EXTERN may stay 0 */
+	uint32_t section; /* DEFINED: index into sections */
+	uint32_t sympos;  /* PRIVATE */
+	uint64_t value;	  /* DEFINED: offset; PRIVATE: link-time address, or 0 when unknown */
 	uint64_t size;
 };
 

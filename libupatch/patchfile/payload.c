@@ -92,7 +92,8 @@ static int check_section(struct reader *rd, const GElf_Shdr *shdr, const char *n
 	if (shdr->sh_type == SHT_INIT_ARRAY || shdr->sh_type == SHT_FINI_ARRAY ||
 	    shdr->sh_type == SHT_PREINIT_ARRAY || strncmp(name, ".ctors", 6) == 0 ||
 	    strncmp(name, ".dtors", 6) == 0)
-		return raise_bad(rd, name, "has constructors or destructors, which nobody would call");
+		return raise_bad(rd, name,
+				 "has constructors or destructors, which nobody would call");
 	if (shdr->sh_addralign > ALIGN_MAX || (shdr->sh_addralign & (shdr->sh_addralign - 1)))
 		return raise_bad(rd, name, "has a bad alignment");
 	return 0;
@@ -360,7 +361,8 @@ static int read_relocs(struct reader *rd)
 			continue;
 		rela = elf_getdata(scn, NULL);
 		if (shdr.sh_type == SHT_REL || !rela || rela->d_type != ELF_T_RELA)
-			return raise_bad(rd, section_name(rd, &shdr), "holds no readable relocations");
+			return raise_bad(rd, section_name(rd, &shdr),
+					 "holds no readable relocations");
 		r = read_rela(rd, rela, rd->kept[shdr.sh_info]);
 	}
 	if (r >= 0 && rd->nr_relocs)
@@ -519,8 +521,9 @@ static int check_originals(struct reader *rd)
 				      (strcmp(p->funcs[n].name, p->symbols[i].name) == 0 &&
 				       p->funcs[n].sympos == p->symbols[i].sympos);
 		if (!is_replaced)
-			return raise_bad(rd, ".symtab",
-					 "refers to the original of a function it does not replace");
+			return raise_bad(
+				rd, ".symtab",
+				"refers to the original of a function it does not replace");
 	}
 	return 0;
 }

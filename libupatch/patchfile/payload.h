@@ -17,7 +17,8 @@ struct diag;
 #define PAYLOAD_ORIG ".upatch.orig."
 
 enum {
-	PAYLOAD_SHN_LIVEPATCH = 0xff20, /* as in klp modules: known to the builder, not the linker */
+	PAYLOAD_SHN_LIVEPATCH =
+		0xff20, /* as in klp modules: known to the builder, not the linker */
 };
 
 /* A payload and what its strings point into. */
@@ -35,8 +36,7 @@ struct payload_storage {
  * Return: 0, or -errno raised with UPATCH_E_BAD_PATCHFILE, UPATCH_E_ARCHITECTURE,
  * UPATCH_E_TLS_SYMBOL, UPATCH_E_NO_FUNCS.
  */
-int payload_parse(struct diag *d, const uint8_t *bytes, size_t size,
-		  struct payload_storage **ret);
+int payload_parse(struct diag *d, const uint8_t *bytes, size_t size, struct payload_storage **ret);
 void payload_storage_free(struct payload_storage *storage);
 
 #endif

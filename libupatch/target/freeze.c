@@ -22,7 +22,6 @@ enum {
 /* A thread that sleeps in the kernel this long after we asked keeps nobody waiting for longer. */
 static const uint64_t uninterruptible_grace = 50 * NSEC_PER_MSEC;
 
-
 static int compare_tids(const void *a, const void *b)
 {
 	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
@@ -93,7 +92,8 @@ static int raise_uninterruptible(struct target *t, pid_t tid)
 	(void)proc_read_file(t->procfd, path, &wchan, NULL); /* likewise */
 	return diag_err(t->diag, -ETIMEDOUT, UPATCH_E_UNINTERRUPTIBLE, &where,
 			"thread '%s' is in state %c and does not stop (waits in %s)", stat.comm,
-			stat.state, wchan && *wchan && strcmp(wchan, "0") != 0 ? wchan : "the kernel");
+			stat.state,
+			wchan && *wchan && strcmp(wchan, "0") != 0 ? wchan : "the kernel");
 }
 
 static bool is_uninterruptible(struct target *t, pid_t tid)
@@ -122,8 +122,7 @@ static int wait_all(struct freeze *freeze, uint64_t deadline)
 		if (freeze->threads[first].state != THREAD_SEIZED)
 			continue;
 		if (deadline_is_over(deadline) ||
-		    (deadline_is_over(grace) &&
-		     is_uninterruptible(t, freeze->threads[first].tid)))
+		    (deadline_is_over(grace) && is_uninterruptible(t, freeze->threads[first].tid)))
 			return raise_uninterruptible(t, freeze->threads[first].tid);
 		nap(&spins);
 	}
@@ -208,7 +207,8 @@ int freeze_one(struct target *target, uint64_t deadline,
 			continue;
 		if (nr == 1)
 			patience = deadline;
-		for (unsigned int spins = 0; freeze.threads[0].state == THREAD_SEIZED; nap(&spins)) {
+		for (unsigned int spins = 0; freeze.threads[0].state == THREAD_SEIZED;
+		     nap(&spins)) {
 			if (thread_wait_stopped(&freeze.threads[0]) == 0 ||
 			    deadline_is_over(patience) ||
 			    (spins > SPINS_BEFORE_NAP && is_uninterruptible(target, tids[i])))
@@ -223,7 +223,8 @@ int freeze_one(struct target *target, uint64_t deadline,
 	}
 	r = diag_err(target->diag, -EBUSY, UPATCH_E_RCALL, NULL,
 		     "no thread can run a system call for us: none of %zu stops on a stack of its "
-		     "own with room for a signal frame", nr);
+		     "own with room for a signal frame",
+		     nr);
 err_thaw:
 	free(freeze.threads);
 	return r;

@@ -11,11 +11,11 @@
  * are let go in the order in which they were stopped, so that no thread pays for all others.
  */
 
-#include "target/thread.h"
-
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "target/thread.h"
 
 struct target;
 

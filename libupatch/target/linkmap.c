@@ -36,7 +36,8 @@ static uint64_t find_r_debug(struct object_list *list, struct object *exe)
 	if (!nr || phdr.p_type != PT_DYNAMIC)
 		return 0;
 	for (uint64_t i = 0; i < DYNAMIC_MAX; i++) {
-		if (target_read(t, exe->bias + phdr.p_vaddr + i * sizeof(dyn), &dyn, sizeof(dyn)) < 0 ||
+		if (target_read(t, exe->bias + phdr.p_vaddr + i * sizeof(dyn), &dyn, sizeof(dyn)) <
+			    0 ||
 		    dyn.d_tag == DT_NULL)
 			return 0;
 		if (dyn.d_tag == DT_DEBUG)

@@ -17,9 +17,9 @@ struct object_list;
 void linkmap_read(struct object_list *list);
 
 struct linkmap_tls {
-	uint64_t module;     /* ID for __tls_get_addr() */
-	int64_t tpoff;	     /* of the block's start, from the thread pointer */
-	bool has_tpoff;	     /* false: allocated per thread on demand */
+	uint64_t module; /* ID for __tls_get_addr() */
+	int64_t tpoff;	 /* of the block's start, from the thread pointer */
+	bool has_tpoff;	 /* false: allocated per thread on demand */
 };
 
 /**

@@ -268,7 +268,8 @@ static int open_image(struct object_list *list, struct object *o, struct image *
 	if (!build_id_is_equal(image_build_id(image), &o->build_id)) {
 		image_unref(image);
 		return diag_err(d, -ESTALE, UPATCH_E_BUILD_ID, &where,
-				"'%s' is not the file that is mapped: its build ID differs", o->path);
+				"'%s' is not the file that is mapped: its build ID differs",
+				o->path);
 	}
 	*ret = image;
 	return 0;

@@ -11,10 +11,10 @@
  * or its path below /proc/PID/root, and counts only if its build ID is the same.
  */
 
-#include "elf/image.h"
-
 #include <stddef.h>
 #include <stdint.h>
+
+#include "elf/image.h"
 
 struct image;
 struct image_cache;
@@ -23,19 +23,19 @@ struct mapping;
 struct target;
 
 struct object {
-	const char *path;      /* as mapped, borrowed from the maps; "[vdso]" */
-	const char *name;      /* last component of it, without " (deleted)"; owned */
-	uint64_t start;	       /* of its first mapping */
-	uint64_t end;	       /* of its last */
-	uint64_t bias;	       /* address = link-time address + bias */
+	const char *path;	     /* as mapped, borrowed from the maps; "[vdso]" */
+	const char *name;	     /* last component of it, without " (deleted)"; owned */
+	uint64_t start;		     /* of its first mapping */
+	uint64_t end;		     /* of its last */
+	uint64_t bias;		     /* address = link-time address + bias */
 	uint64_t map_start, map_end; /* of its first mapping, for map_files */
 	uint64_t dev, inode;
 	struct build_id build_id;
-	struct image *image;   /* NULL until object_image() */
-	int load_order;	       /* position in the dynamic linker's list, or -1 */
+	struct image *image;	/* NULL until object_image() */
+	int load_order;		/* position in the dynamic linker's list, or -1 */
 	uint64_t link_map_addr; /* or 0 */
-	bool is_executable;    /* the program itself */
-	bool has_no_image;     /* object_image() failed before */
+	bool is_executable;	/* the program itself */
+	bool has_no_image;	/* object_image() failed before */
 };
 
 struct object_list {

@@ -123,10 +123,8 @@ int proc_parse_status(const char *text, struct proc_status *ret)
 
 	if (!status_number(text, "Tgid", 10, &tgid) ||
 	    !status_number(text, "TracerPid", 10, &tracer) ||
-	    !status_number(text, "Uid", 10, &uid) ||
-	    !status_number(text, "SigBlk", 16, &blocked) ||
-	    !status_number(text, "SigPnd", 16, &own) ||
-	    !status_number(text, "ShdPnd", 16, &shared))
+	    !status_number(text, "Uid", 10, &uid) || !status_number(text, "SigBlk", 16, &blocked) ||
+	    !status_number(text, "SigPnd", 16, &own) || !status_number(text, "ShdPnd", 16, &shared))
 		return -EBADMSG;
 	/* Absent without CONFIG_SECCOMP. */
 	(void)status_number(text, "Seccomp", 10, &seccomp);
@@ -138,9 +136,9 @@ int proc_parse_status(const char *text, struct proc_status *ret)
 		.seccomp = (int)seccomp,
 		.blocked = blocked,
 		.pending = own | shared,
-		.has_shadow_stack =
-			features && strstr(features, "shstk") &&
-			(!strchr(features, '\n') || strstr(features, "shstk") < strchr(features, '\n')),
+		.has_shadow_stack = features && strstr(features, "shstk") &&
+				    (!strchr(features, '\n') ||
+				     strstr(features, "shstk") < strchr(features, '\n')),
 	};
 	return 0;
 }

@@ -28,7 +28,7 @@ struct proc_status {
 	pid_t tgid;
 	pid_t tracer;
 	uint32_t uid; /* real */
-	int seccomp; /* 0 none, 1 strict, 2 filter */
+	int seccomp;  /* 0 none, 1 strict, 2 filter */
 	uint64_t blocked;
 	uint64_t pending; /* of the thread and of the process */
 	bool has_shadow_stack;

@@ -20,7 +20,7 @@
 
 enum {
 	SITE_CHUNK = 256 * 1024,
-	SITE_OVERLAP = 16, /* longest pattern, so that none is missed between two chunks */
+	SITE_OVERLAP = 16,	/* longest pattern, so that none is missed between two chunks */
 	STACK_ROOM = 32 * 1024, /* below the stack pointer, for the frame and then some */
 	STEPS_MAX = 100000,
 };

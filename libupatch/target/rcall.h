@@ -14,10 +14,10 @@
  * Nothing of the target's code is written to. All signals but the fatal ones wait meanwhile.
  */
 
+#include <stdint.h>
+
 #include "target/freeze.h"
 #include "target/thread.h"
-
-#include <stdint.h>
 
 struct maps;
 struct target;

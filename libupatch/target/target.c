@@ -143,7 +143,8 @@ static int find_arch(struct target *t, struct diag *d)
 	if (!t->arch)
 		return diag_err(d, -ENOEXEC, UPATCH_E_ARCHITECTURE, &where,
 				"its executable is for a machine that we do not support "
-				"(class %d, machine %d)", ehdr.e_ident[EI_CLASS], ehdr.e_machine);
+				"(class %d, machine %d)",
+				ehdr.e_ident[EI_CLASS], ehdr.e_machine);
 	return 0;
 }
 

@@ -10,13 +10,13 @@
  * only while the process is known to live.
  */
 
-#include "target/maps.h"
-#include "target/proc.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "target/maps.h"
+#include "target/proc.h"
 
 struct arch_ops;
 struct diag;
@@ -29,11 +29,11 @@ struct target {
 	pid_t tid;    /* a live thread: the main one may have exited, and shows no memory then */
 	int threadfd; /* /proc/PID/task/TID of it */
 	int memfd;    /* its mem */
-	struct proc_stat stat;	   /* at opening */
+	struct proc_stat stat; /* at opening */
 	uint32_t uid;
 	const struct arch_ops *arch;
-	uint64_t pause_longest; /* ns, of any thread since it was last set to 0 */
-	unsigned int nr_stops;	/* of all threads */
+	uint64_t pause_longest;	 /* ns, of any thread since it was last set to 0 */
+	unsigned int nr_stops;	 /* of all threads */
 	unsigned int nr_threads; /* in the last of these */
 };
 

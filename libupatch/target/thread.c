@@ -148,8 +148,10 @@ void thread_detach(struct target *target, struct thread *thread)
 	if (thread->state == THREAD_SEIZED && !stop_for_detach(thread)) {
 		/* It stops when it leaves the kernel. Then the next attempt finds it attached to us,
 		 * or the end of this process lets it go. */
-		diag_debug(target->diag, "target %d: thread %d: cannot be let go before it leaves "
-			   "the kernel", (int)target->pid, (int)thread->tid);
+		diag_debug(target->diag,
+			   "target %d: thread %d: cannot be let go before it leaves "
+			   "the kernel",
+			   (int)target->pid, (int)thread->tid);
 		return;
 	}
 	if (thread->state == THREAD_GONE)

@@ -14,11 +14,11 @@
  * ptrace(2), "Attaching and detaching", "Group-stop".
  */
 
-#include "arch/regs.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "arch/regs.h"
 
 struct target;
 
@@ -32,8 +32,8 @@ enum thread_state {
 struct thread {
 	pid_t tid;
 	enum thread_state state;
-	int signal;	    /* SIGNALLED: the one to deliver */
-	uint64_t stopped_at; /* ns, when we asked it to stop */
+	int signal;	       /* SIGNALLED: the one to deliver */
+	uint64_t stopped_at;   /* ns, when we asked it to stop */
 	struct arch_regs regs; /* valid when STOPPED or SIGNALLED */
 };
 

@@ -27,7 +27,7 @@ extern int dwarf_search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn
 enum {
 	WINDOW = 16 * 1024, /* bytes of stack read at once: most stacks in one call */
 	PAGE = 4096,
-	HDR_SIZE = 12,	    /* version, three encodings, .eh_frame's address, number of entries */
+	HDR_SIZE = 12, /* version, three encodings, .eh_frame's address, number of entries */
 	HDR_ENTRY_SIZE = 8,
 	ENC_DATAREL_SDATA4 = 0x3b,
 	ENC_UDATA4 = 0x03,
@@ -274,7 +274,7 @@ static int get_proc_name(unw_addr_space_t as, unw_word_t addr, char *buf, size_t
 
 int unwinder_new(struct object_list *objects, struct unwinder **ret)
 {
-	static unw_accessors_t accessors = {
+	unw_accessors_t accessors = {
 		.find_proc_info = find_proc_info,
 		.put_unwind_info = put_unwind_info,
 		.get_dyn_info_list_addr = get_dyn_info_list_addr,
@@ -289,14 +289,16 @@ int unwinder_new(struct object_list *objects, struct unwinder **ret)
 	if (!u)
 		return diag_oom(objects->target->diag);
 	u->objects = objects;
-	u->as = unw_create_addr_space(&accessors, 0);
+	u->as = unw_create_addr_space(&accessors, 0); /* copies them */
 	if (!u->as) {
 		free(u);
 		return diag_oom(objects->target->diag);
 	}
-	/* What was computed for one return address serves all threads. Not the global cache: that
-	 * one blocks all signals around every access. */
-	(void)unw_set_caching_policy(u->as, UNW_CACHE_PER_THREAD); /* slow without, not wrong */
+	/*
+	 * What was computed for one return address serves all threads. Not the cache that libunwind
+	 * keeps for each thread of ours: that one would outlive the target and be used for the next.
+	 */
+	(void)unw_set_caching_policy(u->as, UNW_CACHE_GLOBAL); /* slow without, not wrong */
 	*ret = u;
 	return 0;
 }

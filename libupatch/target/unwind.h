@@ -10,11 +10,11 @@
  * information it guesses.
  */
 
-#include "arch/regs.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "arch/regs.h"
 
 struct object_list;
 struct unwinder;

@@ -114,8 +114,12 @@ const char *fixture_ask(struct fixture *f, const char *command)
 	fprintf(f->to, "%s\n", command);
 	if (poll(&pollfd, 1, ANSWER_TIMEOUT_MS) != 1)
 		fail_msg("the victim does not answer '%s'", command);
-	if (!fgets(line, sizeof(line), f->from))
-		fail_msg("the victim died of '%s'", command);
+	if (!fgets(line, sizeof(line), f->from)) {
+		int status = 0;
+
+		waitpid(f->pid, &status, 0);
+		fail_msg("the victim died of '%s' with status 0x%x", command, status);
+	}
 	len = strlen(line);
 	if (len && line[len - 1] == '\n')
 		line[len - 1] = '\0';
@@ -301,7 +305,8 @@ static size_t count_asleep(struct fixture *f)
 	while ((entry = readdir(dir))) {
 		FILE *file;
 
-		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/stat", (int)f->pid, entry->d_name);
+		snprintf(path, sizeof(path), "/proc/%d/task/%.20s/stat", (int)f->pid,
+			 entry->d_name);
 		file = entry->d_name[0] == '.' ? NULL : fopen(path, "r");
 		if (!file)
 			continue;

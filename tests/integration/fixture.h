@@ -18,14 +18,14 @@
 #include <cmocka.h>
 
 struct fixture {
-	char dir[64];		/* for sources and patch files */
-	char exe[4096];		/* of the victim */
+	char dir[64];	/* for sources and patch files */
+	char exe[4096]; /* of the victim */
 	pid_t pid;
 	FILE *to;
 	FILE *from;
 	struct upatch_ctx *ctx;
 	struct upatch_target *target;
-	char *before;		/* its mappings and code, see fixture_assert_unchanged() */
+	char *before; /* its mappings and code, see fixture_assert_unchanged() */
 };
 
 /* Start the victim of that flavour ("pie", "static", ...). For cmocka's setup and teardown. */

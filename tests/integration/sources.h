@@ -15,9 +15,9 @@
 	"static const char *const names[] = { \"a\", \"bb\", \"ccc\" };\n"                         \
 	"static int new_add(int x)\n"                                                              \
 	"{\n"                                                                                      \
-	"	char buf[64];\n"                                                                   \
-	"	snprintf(buf, sizeof(buf), \"%s%d\", names[calls++ % 3], hidden_counter);\n"       \
-	"	return 1000 * (int)strlen(buf) + old_add(x);\n"                                    \
+	"	char buf[64];\n"                                                                         \
+	"	snprintf(buf, sizeof(buf), \"%s%d\", names[calls++ % 3], hidden_counter);\n"             \
+	"	return 1000 * (int)strlen(buf) + old_add(x);\n"                                          \
 	"}\n"                                                                                      \
 	"UPATCH_FUNC(add_hidden, new_add);\n"
 

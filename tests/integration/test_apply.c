@@ -35,8 +35,9 @@ static void test_sympos_selects_one_of_two_functions_of_a_name(void **state)
 {
 	struct fixture *f = *state;
 
-	fixture_apply(f, "p", "static int new_twin(int x) { return x + 5000; }\n"
-			      "UPATCH_FUNC_POS(twin, 2, new_twin);\n");
+	fixture_apply(f, "p",
+		      "static int new_twin(int x) { return x + 5000; }\n"
+		      "UPATCH_FUNC_POS(twin, 2, new_twin);\n");
 	const char *answer = fixture_ask(f, "twin");
 
 	/* Which file comes first is the linker's choice; that only one changes is not. */
@@ -50,8 +51,9 @@ static void test_padding_makes_room_for_a_short_function(void **state)
 	struct fixture *f = *state;
 
 	fixture_remember(f);
-	fixture_apply(f, "p", "static int padded(void) { return 55; }\n"
-			      "UPATCH_FUNC(asm_padded, padded);\n");
+	fixture_apply(f, "p",
+		      "static int padded(void) { return 55; }\n"
+		      "UPATCH_FUNC(asm_padded, padded);\n");
 	assert_answer(f, "asm", "asm 0 22 33 33 55");
 	fixture_revert(f, "p");
 	assert_answer(f, "asm", "asm 0 22 33 33 0");

@@ -15,7 +15,7 @@
 	"static int calls = 5;\n"                                                                  \
 	"static int new_add(int x)\n"                                                              \
 	"{\n"                                                                                      \
-	"	return 1000 * calls++ + old_add(x) + hidden_counter;\n"                            \
+	"	return 1000 * calls++ + old_add(x) + hidden_counter;\n"                                  \
 	"}\n"                                                                                      \
 	"UPATCH_FUNC(add_hidden, new_add);\n"
 
@@ -119,9 +119,10 @@ static void test_thread_local_variables_in_a_dynamic_program(void **state)
 {
 	struct fixture *f = fixture_start("nopie");
 
-	fixture_apply(f, "p", "extern __thread int tls_counter;\n"
-			      "static int r(int x) { return tls_counter += 500; }\n"
-			      "UPATCH_FUNC(secret, r);\n");
+	fixture_apply(f, "p",
+		      "extern __thread int tls_counter;\n"
+		      "static int r(int x) { return tls_counter += 500; }\n"
+		      "UPATCH_FUNC(secret, r);\n");
 	assert_answer(f, "call", "call 9 541 541 5");
 	fixture_stop(f);
 }
@@ -131,13 +132,14 @@ static void test_an_ifunc_of_the_c_library_is_called(void **state)
 	struct fixture *f = fixture_start("pie");
 
 	/* memchr is an indirect function: its resolver runs in the victim. */
-	fixture_apply(f, "p", "#include <string.h>\n"
-			      "static int r(int x)\n"
-			      "{\n"
-			      "	const char *volatile s = \"hello\";\n"
-			      "	return (int)((const char *)memchr(s, 'l', 5) - s);\n"
-			      "}\n"
-			      "UPATCH_FUNC(secret, r);\n");
+	fixture_apply(f, "p",
+		      "#include <string.h>\n"
+		      "static int r(int x)\n"
+		      "{\n"
+		      "	const char *volatile s = \"hello\";\n"
+		      "	return (int)((const char *)memchr(s, 'l', 5) - s);\n"
+		      "}\n"
+		      "UPATCH_FUNC(secret, r);\n");
 	assert_answer(f, "call", "call 9 2 41 5");
 	fixture_revert(f, "p");
 	assert_answer(f, "call", "call 10 6 42 5");
@@ -148,16 +150,17 @@ static void test_a_symbol_version_is_honoured(void **state)
 {
 	struct fixture *f = fixture_start("pie");
 
-	fixture_apply(f, "p", "#include <stddef.h>\n"
-			      "void *old_memcpy(void *, const void *, size_t);\n"
-			      "__asm__(\".symver old_memcpy, memcpy@GLIBC_2.2.5\");\n"
-			      "static int r(int x)\n"
-			      "{\n"
-			      "	int y = 0;\n"
-			      "	old_memcpy(&y, &x, sizeof(y));\n"
-			      "	return y + 70;\n"
-			      "}\n"
-			      "UPATCH_FUNC(secret, r);\n");
+	fixture_apply(f, "p",
+		      "#include <stddef.h>\n"
+		      "void *old_memcpy(void *, const void *, size_t);\n"
+		      "__asm__(\".symver old_memcpy, memcpy@GLIBC_2.2.5\");\n"
+		      "static int r(int x)\n"
+		      "{\n"
+		      "	int y = 0;\n"
+		      "	old_memcpy(&y, &x, sizeof(y));\n"
+		      "	return y + 70;\n"
+		      "}\n"
+		      "UPATCH_FUNC(secret, r);\n");
 	assert_answer(f, "call", "call 9 72 41 5");
 	fixture_stop(f);
 }

@@ -30,7 +30,8 @@ static void assert_build_refused(struct fixture *f, const char *source, enum upa
 	fixture_assert_reason(f, reason);
 }
 
-#define SOURCE_REPLACE(function) "static int r(void) { return 1; }\nUPATCH_FUNC(" #function ", r);\n"
+#define SOURCE_REPLACE(function)                                                                   \
+	"static int r(void) { return 1; }\nUPATCH_FUNC(" #function ", r);\n"
 
 /* --- when building --------------------------------------------------------------------------- */
 
@@ -93,9 +94,11 @@ static void test_a_thread_local_variable_of_the_patch_is_refused(void **state)
 
 static void test_a_constructor_of_the_patch_is_refused(void **state)
 {
-	assert_build_refused(*state,
-			     "int x;\n__attribute__((constructor)) static void c(void) { x++; }\n"
-			     SOURCE_SECRET(1), UPATCH_E_BAD_PATCHFILE);
+	assert_build_refused(
+		*state,
+		"int x;\n__attribute__((constructor)) static void c(void) { x++; }\n" SOURCE_SECRET(
+			1),
+		UPATCH_E_BAD_PATCHFILE);
 }
 
 /* --- when applying ---------------------------------------------------------------------------- */
@@ -108,7 +111,8 @@ static void test_an_unresolved_symbol_is_refused(void **state)
 	fixture_apply_refused(f, "p",
 			      "int no_such_library_function(void);\n"
 			      "static int r(int x) { return no_such_library_function(); }\n"
-			      "UPATCH_FUNC(secret, r);\n", 1000, UPATCH_E_UNRESOLVED);
+			      "UPATCH_FUNC(secret, r);\n",
+			      1000, UPATCH_E_UNRESOLVED);
 	assert_non_null(strstr(upatch_ctx_error(f->ctx)->message, "no_such_library_function"));
 	assert_alive_and_unchanged(f);
 }

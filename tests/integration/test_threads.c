@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fixture.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sources.h"
@@ -28,12 +27,10 @@ static char process_state(struct fixture *f)
 
 static void wait_for_state(struct fixture *f, char state)
 {
-	const struct timespec tick = { .tv_nsec = 5000000 };
-
 	for (int i = 0; i < 2000; i++) {
 		if (process_state(f) == state)
 			return;
-		nanosleep(&tick, NULL);
+		poll(NULL, 0, 5);
 	}
 	fail_msg("the victim does not get into state %c", state);
 }

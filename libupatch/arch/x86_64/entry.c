@@ -20,8 +20,8 @@ struct planning {
 
 static int raise_insn(const struct planning *p, uint64_t addr, const char *what)
 {
-	return diag_err(p->diag, -EINVAL, UPATCH_E_ENTRY_CODE, NULL,
-			"the instruction at 0x%llx %s", (unsigned long long)addr, what);
+	return diag_err(p->diag, -EINVAL, UPATCH_E_ENTRY_CODE, NULL, "the instruction at 0x%llx %s",
+			(unsigned long long)addr, what);
 }
 
 /* Bytes behind the body that may be overwritten, because nothing runs there. */

@@ -75,8 +75,8 @@ static enum insn_kind kind_of(csh handle, const cs_insn *insn)
 	case X86_INS_XBEGIN:
 		return INSN_UNMOVABLE;
 	default:
-		return is_direct && cs_insn_group(handle, insn, X86_GRP_JUMP) ? INSN_JCC :
-										INSN_OTHER;
+		return is_direct && cs_insn_group(handle, insn, X86_GRP_JUMP) ? INSN_JCC
+									      : INSN_OTHER;
 	}
 }
 
@@ -182,8 +182,8 @@ int insn_decode(struct insn_decoder *decoder, const uint8_t *bytes, size_t size,
 	x86 = &decoder->insn->detail->x86;
 	insn.size = (uint8_t)decoder->insn->size;
 	/* Older versions of capstone take endbr64 for a nop. */
-	insn.kind = is_endbr(bytes, insn.size) ? INSN_ENDBR :
-						 kind_of(decoder->handle, decoder->insn);
+	insn.kind = is_endbr(bytes, insn.size) ? INSN_ENDBR
+					       : kind_of(decoder->handle, decoder->insn);
 	if (is_direct_branch(decoder, insn.kind) && decode_branch(bytes, x86, &insn) < 0)
 		return -EINVAL;
 	for (int i = 0; i < x86->op_count; i++) {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "arch/regs.h"
-
 #include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
 
+#include "arch/regs.h"
 #include "base/array.h"
 
 /* Not in any uapi header; include/linux/errno.h. ptrace(2) shows them in rax. */

@@ -10,7 +10,10 @@ struct pattern {
 	size_t size;
 };
 
-#define PATTERN(s) { (s), sizeof(s) - 1 }
+#define PATTERN(s)                                                                                 \
+	{                                                                                          \
+		(s), sizeof(s) - 1                                                                 \
+	}
 
 static const struct pattern syscall_ret[] = {
 	PATTERN("\x0f\x05\xc3"), /* syscall; ret */

@@ -242,8 +242,8 @@ int x86_64_slot_depth(enum arch_slot_flags flags, unsigned int offset)
 int x86_64_stub_write(uint64_t stub_addr, uint64_t got_addr, uint8_t *buf)
 {
 	static const uint8_t code[] = {
-		0xf3, 0x0f, 0x1e, 0xfa, /* endbr64 */
-		0xff, 0x25, 0, 0, 0, 0, /* jmp *got(%rip) */
+		0xf3, 0x0f, 0x1e, 0xfa,	      /* endbr64 */
+		0xff, 0x25, 0,	  0,	0, 0, /* jmp *got(%rip) */
 	};
 	uint8_t stub[X86_64_STUB_SIZE];
 	int r;

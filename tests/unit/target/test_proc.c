@@ -19,7 +19,8 @@ static void test_a_name_with_parentheses_does_not_shift_fields(void **state)
 
 	assert_int_equal(proc_parse_stat("42 (a) S (b c)) R 1 2 3 4 5 2129984 7 8 9 10 11 12 13 14 "
 					 "15 16 17 18 4711 20 21 22 23 24 815 26",
-					 &stat), 0);
+					 &stat),
+			 0);
 	assert_string_equal(stat.comm, "a) S (b c)");
 	assert_int_equal(stat.state, 'R');
 	assert_true(stat.is_kernel_thread);
@@ -67,9 +68,12 @@ static void test_locked_features_are_no_shadow_stack(void **state)
 {
 	struct proc_status status;
 
-	assert_int_equal(proc_parse_status("Tgid:\t7\nTracerPid:\t0\nUid:\t0\nSigPnd:\t0\nShdPnd:\t0\n"
-					   "SigBlk:\t0\nx86_Thread_features:\t\n"
-					   "x86_Thread_features_locked:\tshstk\n", &status), 0);
+	assert_int_equal(
+		proc_parse_status("Tgid:\t7\nTracerPid:\t0\nUid:\t0\nSigPnd:\t0\nShdPnd:\t0\n"
+				  "SigBlk:\t0\nx86_Thread_features:\t\n"
+				  "x86_Thread_features_locked:\tshstk\n",
+				  &status),
+		0);
 	assert_false(status.has_shadow_stack);
 	assert_int_equal(status.seccomp, 0);
 }

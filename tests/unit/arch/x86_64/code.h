@@ -17,8 +17,8 @@ enum { CODE_SIZE = 3 * 4096 };
 
 static inline uint8_t *code_new(void)
 {
-	uint8_t *code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
+	uint8_t *code =
+		mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(code, MAP_FAILED);
 	memset(code, 0xcc, CODE_SIZE);

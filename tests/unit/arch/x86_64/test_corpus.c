@@ -49,10 +49,12 @@ static void assert_moved(struct corpus *c, const struct arch_entry *entry, unsig
 	struct insn before, after;
 
 	assert_int_equal(insn_decode(c->decoder, entry->old + old, entry->covered - old,
-				     entry->addr + old, &before), 0);
+				     entry->addr + old, &before),
+			 0);
 	snprintf(mnemonic, sizeof(mnemonic), "%s", insn_mnemonic(c->decoder));
 	assert_int_equal(insn_decode(c->decoder, gateway + new, entry->gateway_size - new,
-				     gateway_addr + new, &after), 0);
+				     gateway_addr + new, &after),
+			 0);
 	assert_int_equal(arch_x86_64.gateway_to_old(entry, new), entry->addr + old);
 	/* a prefix of a branch may be dropped, its meaning not */
 	if (!before.has_target)

@@ -167,13 +167,13 @@ static void test_instructions_that_cannot_be_moved_are_refused(void **state)
 {
 	struct given *given = *state;
 
-	assert_refused(given, "\x06\x90\x90\x90\x90\xc3", ENTRY_CODE); /* no instruction */
-	assert_refused(given, "\xc7\xf8\x10\0\0\0\xc3", ENTRY_CODE);   /* xbegin */
-	assert_refused(given, "\x67\x8b\x05\0\0\0\0\xc3", ENTRY_CODE); /* mov 0(%eip),%eax */
+	assert_refused(given, "\x06\x90\x90\x90\x90\xc3", ENTRY_CODE);	   /* no instruction */
+	assert_refused(given, "\xc7\xf8\x10\0\0\0\xc3", ENTRY_CODE);	   /* xbegin */
+	assert_refused(given, "\x67\x8b\x05\0\0\0\0\xc3", ENTRY_CODE);	   /* mov 0(%eip),%eax */
 	assert_refused(given, "\x66\xe9\0\0\x90\x90\x90\xc3", ENTRY_CODE); /* jmpw */
-	assert_refused(given, "\xe8\0\0\0\0\x58\xc3", ENTRY_CODE); /* call next; pop %rax */
-	assert_refused(given, "\x48\xcb\x90\x90\x90\xc3", ENTRY_CODE); /* lretq */
-	assert_refused(given, "\x90\xf3\x0f\x1e\xfa\xc3", ENTRY_CODE); /* a second endbr64 */
+	assert_refused(given, "\xe8\0\0\0\0\x58\xc3", ENTRY_CODE);	   /* call next; pop %rax */
+	assert_refused(given, "\x48\xcb\x90\x90\x90\xc3", ENTRY_CODE);	   /* lretq */
+	assert_refused(given, "\x90\xf3\x0f\x1e\xfa\xc3", ENTRY_CODE);	   /* a second endbr64 */
 	/* 4 and 15 bytes: nop; nop; nop; nop; data16 nopw */
 	assert_refused(given,
 		       "\x90\x90\x90\x90\x66\x66\x66\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0\xc3",
@@ -390,8 +390,8 @@ static void test_largest_gateway_fits_its_room(void **state)
 	struct given *given = *state;
 
 	/* two loops, and 12 bytes behind the fourth: nothing grows as much */
-	assert_int_equal(PLAN(given,
-			      "\xe2\x20\xe2\x20\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0\xc3"), 0);
+	assert_int_equal(PLAN(given, "\xe2\x20\xe2\x20\x66\x66\x66\x2e\x0f\x1f\x84\0\0\0\0\0\xc3"),
+			 0);
 	assert_int_equal(arch_x86_64.gateway_write(&given->entry, GATEWAY, given->gateway), 0);
 	assert_int_equal(given->entry.gateway_size, 4 + 9 + 9 + 12 + 5);
 	assert_true(given->entry.gateway_size <= arch_x86_64.slot->gateway_room);
@@ -402,13 +402,15 @@ static void test_gateway_out_of_reach_is_refused(void **state)
 	struct given *given = *state;
 
 	assert_int_equal(PLAN(given, "\x48\x8b\x05\x10\0\0\0\xc3"), 0);
-	assert_int_equal(arch_x86_64.gateway_write(&given->entry, ENTRY + 0x7ff00000ull,
-						   given->gateway), 0);
+	assert_int_equal(
+		arch_x86_64.gateway_write(&given->entry, ENTRY + 0x7ff00000ull, given->gateway), 0);
 	assert_int_equal(arch_x86_64.gateway_write(&given->entry, ENTRY + 0x80001000ull,
-						   given->gateway), -ERANGE);
+						   given->gateway),
+			 -ERANGE);
 	assert_int_equal(PLAN(given, "\xb8\1\0\0\0\xc3"), 0);
 	assert_int_equal(arch_x86_64.gateway_write(&given->entry, ENTRY + 0x80001000ull,
-						   given->gateway), -ERANGE);
+						   given->gateway),
+			 -ERANGE);
 }
 
 static void test_gateway_refuses_an_inconsistent_entry(void **state)
@@ -468,10 +470,12 @@ static void patch(struct given *given, uint8_t *code, size_t size)
 
 	assert_int_equal(arch_x86_64.entry_plan(&given->diag, &func, &given->entry), 0);
 	assert_int_equal(arch_x86_64.gateway_write(&given->entry, addr_of(code) + GATEWAY_AT,
-						   code + GATEWAY_AT), 0);
+						   code + GATEWAY_AT),
+			 0);
 	memcpy(code + REPLACEMENT_AT, "\xb8\x2a\0\0\0\xc3", 6); /* mov $42,%eax; ret */
 	assert_int_equal(arch_x86_64.entry_jump(&given->entry, addr_of(code) + REPLACEMENT_AT,
-						code + (given->entry.addr - addr_of(code))), 0);
+						code + (given->entry.addr - addr_of(code))),
+			 0);
 }
 
 struct example {
@@ -481,7 +485,10 @@ struct example {
 	long a, b, result;
 };
 
-#define EXAMPLE(what, bytes, a, b, result) { what, bytes, sizeof(bytes) - 1, a, b, result }
+#define EXAMPLE(what, bytes, a, b, result)                                                         \
+	{                                                                                          \
+		what, bytes, sizeof(bytes) - 1, a, b, result                                       \
+	}
 
 static const struct example examples[] = {
 	EXAMPLE("lea (%rdi,%rsi),%rax; nop; ret", "\x48\x8d\x04\x37\x90\xc3", 3, 4, 7),
@@ -489,12 +496,11 @@ static const struct example examples[] = {
 		"\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x89\xf8\x01\xf0\x5d\xc3", 3, 4, 7),
 	EXAMPLE("mov 1f(%rip),%rax; ret; 1: .quad 77",
 		"\x48\x8b\x05\x01\0\0\0\xc3\x4d\0\0\0\0\0\0\0", 0, 0, 77),
-	EXAMPLE("test; je, not taken: 1",
-		"\x85\xff\x74\x06\xb8\1\0\0\0\xc3\xb8\2\0\0\0\xc3", 1, 0, 1),
-	EXAMPLE("test; je, taken: 2",
-		"\x85\xff\x74\x06\xb8\1\0\0\0\xc3\xb8\2\0\0\0\xc3", 0, 0, 2),
-	EXAMPLE("call 1f; inc; ret; 1: mov $5",
-		"\xe8\x03\0\0\0\xff\xc0\xc3\xb8\5\0\0\0\xc3", 0, 0, 6),
+	EXAMPLE("test; je, not taken: 1", "\x85\xff\x74\x06\xb8\1\0\0\0\xc3\xb8\2\0\0\0\xc3", 1, 0,
+		1),
+	EXAMPLE("test; je, taken: 2", "\x85\xff\x74\x06\xb8\1\0\0\0\xc3\xb8\2\0\0\0\xc3", 0, 0, 2),
+	EXAMPLE("call 1f; inc; ret; 1: mov $5", "\xe8\x03\0\0\0\xff\xc0\xc3\xb8\5\0\0\0\xc3", 0, 0,
+		6),
 	EXAMPLE("mov %edi,%ecx; nop; jrcxz, not taken: 1",
 		"\x89\xf9\x90\xe3\x06\xb8\1\0\0\0\xc3\xb8\2\0\0\0\xc3", 1, 0, 1),
 	EXAMPLE("mov %edi,%ecx; nop; jrcxz, taken: 2",

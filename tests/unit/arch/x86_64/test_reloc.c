@@ -174,9 +174,9 @@ static void test_values_are_accepted_up_to_the_ends_of_the_field(void **state)
 static void test_far_words_and_offsets_are_refused(void **state)
 {
 	static const uint32_t types[] = {
-		R_X86_64_GOT32,	  R_X86_64_GOTPCREL, R_X86_64_TLSGD,   R_X86_64_TLSLD,
-		R_X86_64_GOTPC32, R_X86_64_GOTTPOFF, R_X86_64_TPOFF32, R_X86_64_DTPOFF32,
-		R_X86_64_SIZE32,
+		R_X86_64_GOT32,	  R_X86_64_GOTPCREL, R_X86_64_TLSGD,
+		R_X86_64_TLSLD,	  R_X86_64_GOTPC32,  R_X86_64_GOTTPOFF,
+		R_X86_64_TPOFF32, R_X86_64_DTPOFF32, R_X86_64_SIZE32,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -213,9 +213,9 @@ struct rewrite {
 	uint8_t back; /* the field's offset in the code */
 };
 
-#define REWRITE(type, value, back, before, after)                                                 \
+#define REWRITE(type, value, back, before, after)                                                  \
 	{                                                                                          \
-		type, value, before, after, sizeof(before) - 1, back                              \
+		type, value, before, after, sizeof(before) - 1, back                               \
 	}
 
 static const struct rewrite rewrites[] = {
@@ -225,8 +225,7 @@ static const struct rewrite rewrites[] = {
 	REWRITE(R_X86_64_REX_GOTPCRELX, NEAR, 3, "\x4c\x8b\x3d\0\0\0\0",
 		"\x4c\x8d\x3d\xfc\x1f\0\0"),
 	/* too far: the word, GOT - 4 - PLACE is 0xffc */
-	REWRITE(R_X86_64_REX_GOTPCRELX, FAR, 3, "\x48\x8b\x05\0\0\0\0",
-		"\x48\x8b\x05\xfc\x0f\0\0"),
+	REWRITE(R_X86_64_REX_GOTPCRELX, FAR, 3, "\x48\x8b\x05\0\0\0\0", "\x48\x8b\x05\xfc\x0f\0\0"),
 	/* add x@gotpcrel(%rip),%rax stays */
 	REWRITE(R_X86_64_REX_GOTPCRELX, NEAR, 3, "\x48\x03\x05\0\0\0\0",
 		"\x48\x03\x05\xfc\x0f\0\0"),

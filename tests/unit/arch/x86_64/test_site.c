@@ -31,7 +31,8 @@ static void test_sigreturn_is_found_in_both_spellings(void **state)
 	assert_int_equal(FIND(ARCH_SITE_SIGRETURN, "\x90\x90\xb8\x0f\0\0\0\x0f\x05"), 2);
 	/* whichever comes first */
 	assert_int_equal(FIND(ARCH_SITE_SIGRETURN,
-			      "\xb8\x0f\0\0\0\x0f\x05\x48\xc7\xc0\x0f\0\0\0\x0f\x05"), 0);
+			      "\xb8\x0f\0\0\0\x0f\x05\x48\xc7\xc0\x0f\0\0\0\x0f\x05"),
+			 0);
 }
 
 static void test_other_system_call_is_no_sigreturn(void **state)
@@ -48,7 +49,7 @@ static void test_unknown_site_is_refused(void **state)
 static void test_code_that_exits_the_thread_is_a_root(void **state)
 {
 	assert_true(IS_ROOT("\x89\xc7\xb8\x3c\0\0\0\x0f\x05"));
-	assert_true(IS_ROOT("\x48\x89\xc7\xb8\x3c\0\0\0\x0f\x05")); /* glibc 2.36 */
+	assert_true(IS_ROOT("\x48\x89\xc7\xb8\x3c\0\0\0\x0f\x05"));   /* glibc 2.36 */
 	assert_true(IS_ROOT("\x89\xc7\x31\xc0\xb0\x3c\x0f\x05\xf4")); /* musl 1.2 */
 	assert_true(IS_ROOT("\x89\xc7\x6a\x3c\x58\x0f\x05"));
 }

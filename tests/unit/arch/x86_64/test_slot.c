@@ -166,7 +166,8 @@ static void write_slot(struct given *given, enum arch_slot_flags flags)
 	given->flags = flags;
 	code_open(given->code);
 	assert_int_equal(arch_x86_64.slot_write(text_addr, text_addr + WORDS_AT,
-						addr_of(given->laggards), flags, given->code), 0);
+						addr_of(given->laggards), flags, given->code),
+			 0);
 	code_seal(given->code);
 	point_winner_at(given, addr_of(given->code) + arch_x86_64.slot->dispatcher);
 }
