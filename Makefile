@@ -3,15 +3,19 @@
 
 BUILD ?= build
 PREFIX ?= /usr/local
+FUZZ ?= patchfile
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help deps all demo check asan lint bench install clean
+.PHONY: help deps all demo check asan lint format fuzz bench install clean
 
 help:
 	@echo 'make demo      install what is missing, build, patch a running redis-server, revert'
 	@echo 'make check     install what is missing, build, run all tests'
 	@echo 'make asan      unit and fuzz tests under AddressSanitizer and UBSan'
 	@echo 'make lint      layers, sizes, names, format'
+	@echo 'make format    let clang-format write the sources'
+	@echo 'make fuzz      fuzz with libFuzzer, FUZZ=elf|entry|patchfile|record, SECONDS=$(SECONDS)'
 	@echo 'make bench     measure, print a table, write $(BUILD)/bench.json'
 	@echo 'make install   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps      install (Debian, Ubuntu) or name the packages needed'
@@ -36,6 +40,12 @@ asan: deps
 lint: all
 	scripts/check --lint $(BUILD)
 
+format:
+	tests/lint/format --fix .
+
+fuzz: deps
+	scripts/fuzz $(BUILD)-fuzz $(FUZZ) $(SECONDS)
+
 bench: all
 	tests/bench/run $(BUILD)
 
@@ -43,4 +53,4 @@ install: all
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-asan
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-fuzz
