@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <stdlib.h>
+#include <upatch/upatch.h>
+
+static int fail(struct upatch_ctx *ctx)
+{
+	const struct upatch_error *e = upatch_ctx_error(ctx);
+
+	fprintf(stderr, "refused: %s: pid %d tid %d %s %s: %s\n", upatch_reason_name(e->reason),
+		(int)e->pid, (int)e->tid, e->object ? e->object : "-",
+		e->function ? e->function : "-", e->message);
+	return upatch_reason_exit(e->reason);
+}
+
+int main(int argc, char *argv[])
+{
+	struct upatch_target *target;
+	struct upatch_patch *patch;
+	struct upatch_cost cost;
+	struct upatch_ctx *ctx;
+
+	if (argc != 3 || upatch_ctx_new(&ctx) < 0)
+		return 2;
+	if (upatch_patch_open(ctx, argv[2], &patch) < 0 ||
+	    upatch_target_open(ctx, atoi(argv[1]), &target) < 0 ||
+	    upatch_target_apply(target, patch, NULL, &cost) < 0)
+		return fail(ctx);
+	printf("applied, longest pause %.3f ms\n", (double)cost.longest_pause / 1e6);
+	upatch_target_close(target);
+	upatch_patch_close(patch);
+	upatch_ctx_free(ctx);
+	return 0;
+}
