@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,44 +18,15 @@
 static const uint64_t unpack_memory_max = 256ull << 20;
 static const size_t unpack_size_max = 256ul << 20;
 
-int debugfile_find(const struct image *image, struct diag *d, struct symtab_source *ret)
-{
-	char hex[2 * BUILD_ID_MAX + 1], path[2 * BUILD_ID_MAX + 64];
-	struct image *debug;
-	struct diag quiet;
-	uint8_t *bytes;
-	size_t size;
-	int r;
+/* .gnu_debuglink: a file's name and the CRC-32 of all of it. */
+struct debuglink {
+	char name[NAME_MAX + 1];
+	uint32_t crc;
+};
 
-	if (image->build_id.size < 2)
-		return -ENOENT;
-	(void)build_id_format(&image->build_id, hex);
-	(void)snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", hex, hex + 2);
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+/* --- sections ---------------------------------------------------------------------------------- */
 
-	if (fd < 0)
-		return -ENOENT;
-	/* Its segments have no contents, which is no fault here. */
-	diag_init(&quiet);
-	r = image_open_fd(&quiet, fd, path, &debug);
-	diag_deinit(&quiet);
-	if (r < 0) {
-		diag_debug(d, "'%s' is no debug file", path);
-		return -ENOENT;
-	}
-	if (!build_id_is_equal(&debug->build_id, &image->build_id)) {
-		diag_debug(d, "'%s' is of another build", path);
-		image_unref(debug);
-		return -ENOENT;
-	}
-	bytes = take_ptr(debug->bytes);
-	size = debug->size;
-	image_unref(debug);
-	r = symtab_source_own(bytes, size, ret);
-	return r == -ENOMEM ? r : r < 0 ? -ENOENT : 0;
-}
-
-static Elf_Data *find_debugdata(Elf *elf)
+static const Elf_Data *find_section(Elf *elf, const char *wanted)
 {
 	Elf_Scn *scn = NULL;
 	size_t names;
@@ -68,11 +40,121 @@ static Elf_Data *find_debugdata(Elf *elf)
 		if (!gelf_getshdr(scn, &shdr) || shdr.sh_type != SHT_PROGBITS)
 			continue;
 		name = elf_strptr(elf, names, shdr.sh_name);
-		if (name && strcmp(name, ".gnu_debugdata") == 0)
-			return elf_rawdata(scn, NULL);
+		if (name && strcmp(name, wanted) == 0) {
+			const Elf_Data *section = elf_rawdata(scn, NULL);
+
+			return section && section->d_buf && section->d_size ? section : NULL;
+		}
 	}
 	return NULL;
 }
+
+static bool read_debuglink(const struct image *image, struct debuglink *ret)
+{
+	struct symtab_source source;
+	const Elf_Data *section;
+	bool is_good = false;
+
+	if (symtab_source_borrow(image->bytes, image->size, &source) < 0)
+		return false;
+	section = find_section(source.elf, ".gnu_debuglink");
+	if (section) {
+		size_t len = strnlen(section->d_buf, section->d_size);
+		size_t crc_at = ALIGN_UP(len + 1, sizeof(ret->crc));
+
+		if (len && len <= NAME_MAX && section->d_size >= sizeof(ret->crc) &&
+		    crc_at <= section->d_size - sizeof(ret->crc)) {
+			memcpy(ret->name, section->d_buf, len);
+			ret->name[len] = '\0';
+			memcpy(&ret->crc, (const char *)section->d_buf + crc_at, sizeof(ret->crc));
+			/* It names a file, not a way to somewhere else. */
+			is_good = !strchr(ret->name, '/');
+		}
+	}
+	symtab_source_deinit(&source);
+	return is_good;
+}
+
+/* --- a separate file --------------------------------------------------------------------------- */
+
+/* @link: NULL when the path says which build it is of. Return: as debugfile_find(). */
+static int open_candidate(const struct image *image, struct diag *d, const char *path,
+			  const struct debuglink *link, struct symtab_source *ret)
+{
+	_cleanup_free_ uint8_t *bytes = NULL;
+	struct build_id id = {};
+	size_t size;
+	int r;
+
+	/* Whoever owns the folder may have put a FIFO there. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -ENOENT;
+	r = image_read_file(NULL, fd, path, &bytes, &size);
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOENT;
+	if (link && lzma_crc32(bytes, size, 0) != link->crc) {
+		diag_debug(d, "'%s' has another checksum than .gnu_debuglink says", path);
+		return -ENOENT;
+	}
+	/* By its sections: its segments have no contents. */
+	build_id_from_sections(bytes, size, &id);
+	if (!build_id_is_equal(&id, &image->build_id) && (image->build_id.size || id.size)) {
+		diag_debug(d, "'%s' is of another build", path);
+		return -ENOENT;
+	}
+	r = symtab_source_own(take_ptr(bytes), size, ret);
+	if (r < 0)
+		return r == -ENOMEM ? r : -ENOENT;
+	diag_debug(d, "'%s': symbols from '%s'", image->name, path);
+	return 0;
+}
+
+static int find_by_build_id(const struct image *image, struct diag *d, struct symtab_source *ret)
+{
+	char hex[2 * BUILD_ID_MAX + 1], path[2 * BUILD_ID_MAX + 64];
+
+	if (image->build_id.size < 2)
+		return -ENOENT;
+	(void)build_id_format(&image->build_id, hex);
+	(void)snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", hex, hex + 2);
+	return open_candidate(image, d, path, NULL, ret);
+}
+
+static int find_by_debuglink(const struct image *image, struct diag *d, struct symtab_source *ret)
+{
+	/* What stands before and behind the folder that the file is in. */
+	static const struct {
+		const char *before;
+		const char *behind;
+	} places[] = { { "", "" }, { "", "/.debug" }, { "/usr/lib/debug", "" } };
+	struct debuglink link;
+	int r = -ENOENT;
+
+	if (!image->path || image->path[0] != '/' || !read_debuglink(image, &link))
+		return -ENOENT;
+	int folder_len = (int)(strrchr(image->path, '/') - image->path);
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && r == -ENOENT; i++) {
+		char path[PATH_MAX + NAME_MAX + 32];
+
+		(void)snprintf(path, sizeof(path), "%s%.*s%s/%s", places[i].before, folder_len,
+			       image->path, places[i].behind, link.name);
+		r = open_candidate(image, d, path, &link, ret);
+	}
+	return r;
+}
+
+int debugfile_find(const struct image *image, struct diag *d, struct symtab_source *ret)
+{
+	int r;
+
+	r = find_by_build_id(image, d, ret);
+	return r == -ENOENT ? find_by_debuglink(image, d, ret) : r;
+}
+
+/* --- packed into the file ---------------------------------------------------------------------- */
 
 /* Return: 0 with malloc'ed bytes; -ENOENT when they are no xz stream or too large; -ENOMEM. */
 static int unpack(const Elf_Data *packed, uint8_t **ret, size_t *ret_size)
@@ -115,8 +197,8 @@ int debugfile_unpack(const struct image *image, struct diag *d, struct symtab_so
 	r = symtab_source_borrow(image->bytes, image->size, &source);
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENOENT;
-	packed = find_debugdata(source.elf);
-	r = packed && packed->d_buf && packed->d_size ? unpack(packed, &bytes, &size) : -ENOENT;
+	packed = find_section(source.elf, ".gnu_debugdata");
+	r = packed ? unpack(packed, &bytes, &size) : -ENOENT;
 	symtab_source_deinit(&source);
 	if (r < 0)
 		return r;

@@ -167,9 +167,8 @@ static int parse_fde(const uint8_t *eh_frame, size_t size, uint64_t addr, struct
 	uint8_t enc;
 	size_t cie_offset;
 
-	(void)take(&record, &id, sizeof(id)); /* next_record() made sure of it */
 	/* The distance back from this very field. */
-	if (id > offset)
+	if (!take(&record, &id, sizeof(id)) || id > offset)
 		return -EINVAL;
 	cie_offset = offset - id;
 	cie = (struct bytes){ eh_frame + cie_offset, eh_frame + size };

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,34 +63,6 @@ static const uint8_t *file_range(const struct image *im, uint64_t offset, uint64
 	return im->bytes + offset;
 }
 
-static void parse_notes(struct image *im, const uint8_t *notes, uint64_t size, uint64_t align)
-{
-	Elf64_Nhdr nhdr;
-	uint64_t at = 0;
-
-	align = align == 8 ? 8 : 4;
-	while (size - at >= sizeof(nhdr)) {
-		memcpy(&nhdr, notes + at, sizeof(nhdr));
-		at += sizeof(nhdr);
-		uint64_t desc = ALIGN_UP((uint64_t)nhdr.n_namesz, align);
-
-		if (align == 8) /* the name starts behind a header of 12 bytes */
-			desc = ALIGN_UP(sizeof(nhdr) + nhdr.n_namesz, align) - sizeof(nhdr);
-		if (desc > size - at || nhdr.n_descsz > size - at - desc)
-			return;
-		if (nhdr.n_type == NT_GNU_BUILD_ID && nhdr.n_namesz == 4 &&
-		    memcmp(notes + at, "GNU", 4) == 0 && nhdr.n_descsz &&
-		    nhdr.n_descsz <= BUILD_ID_MAX && !im->build_id.size) {
-			im->build_id.size = (uint8_t)nhdr.n_descsz;
-			memcpy(im->build_id.bytes, notes + at + desc, nhdr.n_descsz);
-		}
-		desc += ALIGN_UP((uint64_t)nhdr.n_descsz, align);
-		if (desc > size - at)
-			return;
-		at += desc;
-	}
-}
-
 static int add_segment(struct image *im, struct diag *d, const Elf64_Phdr *phdr)
 {
 	if (phdr->p_filesz > phdr->p_memsz || phdr->p_vaddr + phdr->p_memsz < phdr->p_vaddr ||
@@ -124,7 +97,8 @@ static int parse_phdrs(struct image *im, struct diag *d)
 		case PT_NOTE:
 			notes = file_range(im, phdr.p_offset, phdr.p_filesz);
 			if (notes)
-				parse_notes(im, notes, phdr.p_filesz, phdr.p_align);
+				build_id_from_notes(notes, phdr.p_filesz, phdr.p_align,
+						    &im->build_id);
 			break;
 		case PT_INTERP:
 			im->has_interp = true;
@@ -173,6 +147,8 @@ static int open_owned(struct diag *d, uint8_t *bytes, size_t size, const char *n
 		r = parse_phdrs(im, d);
 	if (r < 0)
 		return r;
+	if (!im->build_id.size)
+		build_id_from_sections(im->bytes, im->size, &im->build_id);
 	if (!im->nr_segments)
 		return diag_err(d, -ENOEXEC, UPATCH_E_BAD_ELF, NULL, "'%s' has no segments to load",
 				name);
@@ -183,7 +159,7 @@ static int open_owned(struct diag *d, uint8_t *bytes, size_t size, const char *n
 	return 0;
 }
 
-int image_open_fd(struct diag *d, int fd, const char *name, struct image **ret)
+int image_read_file(struct diag *d, int fd, const char *name, uint8_t **ret, size_t *ret_size)
 {
 	_cleanup_free_ uint8_t *bytes = NULL;
 	struct stat st;
@@ -208,10 +184,37 @@ int image_open_fd(struct diag *d, int fd, const char *name, struct image **ret)
 			return diag_err(d, -errno, UPATCH_E_IO, NULL, "cannot read '%s': %s", name,
 					strerror(errno));
 		if (n == 0)
-			break; /* cut off meanwhile: the checks below find out */
+			break; /* cut off meanwhile: whoever looks into it finds out */
 		done += (size_t)n;
 	}
-	return open_owned(d, take_ptr(bytes), done, name, ret);
+	*ret = take_ptr(bytes);
+	*ret_size = done;
+	return 0;
+}
+
+/* Where the file is, as far as this process can tell: a debug file may be near. proc(5). */
+static char *path_of(int fd)
+{
+	char link[64], path[4096];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path));
+	return n > 0 && (size_t)n < sizeof(path) ? strndup(path, (size_t)n) : NULL;
+}
+
+int image_open_fd(struct diag *d, int fd, const char *name, struct image **ret)
+{
+	uint8_t *bytes;
+	size_t size;
+	int r;
+
+	r = image_read_file(d, fd, name, &bytes, &size);
+	if (r >= 0)
+		r = open_owned(d, bytes, size, name, ret);
+	if (r >= 0)
+		(*ret)->path = path_of(fd);
+	return r;
 }
 
 int image_open_bytes(struct diag *d, const void *bytes, size_t size, const char *name,
@@ -240,6 +243,7 @@ void image_unref(struct image *image)
 	free(image->code);
 	free(image->segments);
 	free(image->bytes);
+	free(image->path);
 	free(image->name);
 	free(image);
 }
@@ -458,54 +462,5 @@ int image_symtab(struct image *image, struct diag *d, const struct symtab **ret)
 			return r;
 	}
 	*ret = image->symtab;
-	return 0;
-}
-
-/* --- build IDs --------------------------------------------------------------------------------- */
-
-bool build_id_is_equal(const struct build_id *a, const struct build_id *b)
-{
-	return a->size && a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
-}
-
-char *build_id_format(const struct build_id *id, char *buf)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (unsigned int i = 0; i < id->size; i++) {
-		buf[2 * i] = digits[id->bytes[i] >> 4];
-		buf[2 * i + 1] = digits[id->bytes[i] & 15];
-	}
-	buf[2 * id->size] = '\0';
-	return buf;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-int build_id_parse(const char *hex, struct build_id *ret)
-{
-	size_t len = strlen(hex);
-	struct build_id id = {};
-
-	if (!len || len % 2 || len / 2 > BUILD_ID_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < len / 2; i++) {
-		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		id.bytes[i] = (uint8_t)(high << 4 | low);
-	}
-	id.size = (uint8_t)(len / 2);
-	*ret = id;
 	return 0;
 }

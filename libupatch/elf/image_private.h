@@ -13,6 +13,7 @@
 struct image {
 	unsigned int refs;
 	char *name;
+	char *path;	/* of its file when opened, or NULL */
 	uint8_t *bytes; /* the whole file */
 	size_t size;
 	Elf64_Ehdr ehdr;
@@ -32,6 +33,13 @@ struct image {
 	struct eh_frame_range *code; /* likewise, see image_code_at() */
 	int64_t nr_code;	     /* -1: cannot be read */
 };
+
+/* The whole of a regular file. Return: as image_open_fd(). */
+int image_read_file(struct diag *d, int fd, const char *name, uint8_t **ret, size_t *ret_size);
+
+/* @ret is left as it is when it is set already, and when there is none. */
+void build_id_from_notes(const uint8_t *notes, uint64_t size, uint64_t align, struct build_id *ret);
+void build_id_from_sections(const uint8_t *bytes, size_t size, struct build_id *ret);
 
 int symtab_load(const struct image *image, struct diag *d, struct symtab **ret);
 void symtab_free(struct symtab *symtab);

@@ -14,17 +14,32 @@
 #include "elf/image_private.h"
 #include "elf/symtab_read.h"
 
+enum {
+	/* Names copied without their version: more than any file has, so that none can eat all. */
+	STRIPPED_MAX = 64 << 20,
+	ADDRS_MAX = 8, /* that a message names */
+	/* Symbols of one name that are compared with each other: nobody means a later one. */
+	NAMESAKES_MAX = 1 << 14,
+};
+
 /*
  * symbols[] is in table order, which is what positions count in. The indices are sorted: by name,
- * then table order; by address; exports by name.
+ * then table order; by address, functions only.
  */
 struct symtab {
 	struct symtab_source sources[3]; /* what names point into */
 	size_t nr_sources;
+	char **stripped; /* names that are not as the file has them */
+	size_t nr_stripped;
+	size_t alloc_stripped;
+	size_t stripped_size;
 	struct symbol *symbols;
 	uint32_t *files; /* number of the STT_FILE symbol before each, 0: none */
 	size_t nr;
+	size_t alloc_symbols;
+	size_t alloc_files;
 	uint32_t *by_name;
+	size_t nr_by_name;
 	uint32_t *by_addr;
 	size_t nr_by_addr;
 	bool has_locals;
@@ -36,6 +51,9 @@ void symtab_free(struct symtab *symtab)
 		return;
 	for (size_t i = 0; i < symtab->nr_sources; i++)
 		symtab_source_deinit(&symtab->sources[i]);
+	for (size_t i = 0; i < symtab->nr_stripped; i++)
+		free(symtab->stripped[i]);
+	free(symtab->stripped);
 	free(symtab->symbols);
 	free(symtab->files);
 	free(symtab->by_name);
@@ -43,7 +61,7 @@ void symtab_free(struct symtab *symtab)
 	free(symtab);
 }
 
-/* --- loading ----------------------------------------------------------------------------------- */
+/* --- indices ----------------------------------------------------------------------------------- */
 
 static unsigned int kind_of(const struct symbol *s)
 {
@@ -81,6 +99,7 @@ static void drop_indices(struct symtab *t)
 {
 	free(take_ptr(t->by_name));
 	free(take_ptr(t->by_addr));
+	t->nr_by_name = 0;
 	t->nr_by_addr = 0;
 }
 
@@ -96,143 +115,16 @@ static int make_indices(struct symtab *t)
 		if (kind_of(&t->symbols[i]) == SYMBOL_FUNC)
 			t->by_addr[t->nr_by_addr++] = i;
 	}
+	t->nr_by_name = t->nr;
 	qsort_r(t->by_name, t->nr, sizeof(*t->by_name), compare_names, t->symbols);
 	qsort_r(t->by_addr, t->nr_by_addr, sizeof(*t->by_addr), compare_addrs, t->symbols);
 	return 0;
 }
 
-static int load_source(struct symtab *t, size_t *alloc, const struct symtab_source *source,
-		       uint32_t type)
-{
-	struct symtab_cursor cursor;
-	struct symbol symbol;
-	uint32_t file = 0, nr_files = 0;
-	size_t files_alloc = *alloc;
-	int r;
-
-	r = symtab_cursor_init(source, type, &cursor);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	while (symtab_cursor_next(&cursor, &symbol)) {
-		if (symbol.type == STT_FILE) {
-			file = *symbol.name ? ++nr_files : 0;
-			continue;
-		}
-		if (!array_grow(t->symbols, t->nr, *alloc) ||
-		    !array_grow(t->files, t->nr, files_alloc))
-			return -ENOMEM;
-		t->symbols[t->nr] = symbol;
-		t->files[t->nr++] = symbol.bind == STB_LOCAL ? file : 0;
-		t->has_locals = t->has_locals || symbol.bind == STB_LOCAL;
-	}
-	return 0;
-}
-
-/* Mark what .dynsym exports; what only it has is added. */
-static int merge_dynsym(struct symtab *t, size_t *alloc, const struct symtab_source *source)
-{
-	struct symtab_cursor cursor;
-	struct symbol symbol;
-	size_t nr = t->nr, files_alloc = *alloc;
-	int r;
-
-	r = make_indices(t);
-	if (r < 0)
-		return r;
-	r = symtab_cursor_init(source, SHT_DYNSYM, &cursor);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	while (symtab_cursor_next(&cursor, &symbol)) {
-		bool is_known = false;
-		size_t lo = 0, hi = nr;
-
-		while (lo < hi) {
-			size_t mid = lo + (hi - lo) / 2;
-
-			if (strcmp(t->symbols[t->by_name[mid]].name, symbol.name) < 0)
-				lo = mid + 1;
-			else
-				hi = mid;
-		}
-		for (; lo < nr && strcmp(t->symbols[t->by_name[lo]].name, symbol.name) == 0; lo++) {
-			struct symbol *known = &t->symbols[t->by_name[lo]];
-
-			if (known->value != symbol.value || known->bind == STB_LOCAL ||
-			    (known->is_exported && symbol.is_hidden_version))
-				continue;
-			/* One name may be exported in two versions: the table then has two. */
-			if (known->is_exported || known->is_hidden_version)
-				continue;
-			known->version = symbol.version;
-			known->is_exported = symbol.is_exported;
-			known->is_hidden_version = symbol.is_hidden_version;
-			is_known = true;
-			break;
-		}
-		if (is_known)
-			continue;
-		if (!array_grow(t->symbols, t->nr, *alloc) ||
-		    !array_grow(t->files, t->nr, files_alloc))
-			return -ENOMEM;
-		t->symbols[t->nr++] = symbol;
-	}
-	return 0;
-}
-
-/* The file itself when it has a .symtab, else a separate file of the same build, else what is
- * packed into the file. */
-static int find_static_symbols(struct symtab *t, const struct image *image, struct diag *d,
-			       size_t *alloc)
-{
-	int r;
-
-	r = load_source(t, alloc, &t->sources[0], SHT_SYMTAB);
-	if (r < 0 || t->nr)
-		return r;
-	r = debugfile_find(image, d, &t->sources[t->nr_sources]);
-	if (r == -ENOENT)
-		r = debugfile_unpack(image, d, &t->sources[t->nr_sources]);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	t->nr_sources++;
-	return load_source(t, alloc, &t->sources[t->nr_sources - 1], SHT_SYMTAB);
-}
-
-int symtab_load(const struct image *image, struct diag *d, struct symtab **ret)
-{
-	struct symtab *t = calloc(1, sizeof(*t));
-	size_t alloc = 0;
-	int r;
-
-	if (!t)
-		return diag_oom(d);
-	r = symtab_source_borrow(image->bytes, image->size, &t->sources[0]);
-	if (r >= 0) {
-		t->nr_sources = 1;
-		r = find_static_symbols(t, image, d, &alloc);
-	}
-	if (r >= 0)
-		r = merge_dynsym(t, &alloc, &t->sources[0]);
-	if (r >= 0)
-		r = make_indices(t);
-	if (r < 0) {
-		symtab_free(t);
-		return r == -ENOMEM ? diag_oom(d)
-				    : diag_err(d, r, UPATCH_E_BAD_ELF, NULL,
-					       "the symbols of '%s' cannot be read", image->name);
-	}
-	*ret = t;
-	return 0;
-}
-
-/* --- lookups ----------------------------------------------------------------------------------- */
-
-/* Index into by_name of the first symbol of that name, or nr. */
+/* Index into by_name of the first symbol of that name, or where it would be. */
 static size_t first_of_name(const struct symtab *t, const char *name)
 {
-	size_t lo = 0, hi = t->nr;
+	size_t lo = 0, hi = t->nr_by_name;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -249,16 +141,171 @@ static const struct symbol *at_name_index(const struct symtab *t, size_t index, 
 {
 	const struct symbol *s;
 
-	if (index >= t->nr)
+	if (index >= t->nr_by_name)
 		return NULL;
 	s = &t->symbols[t->by_name[index]];
 	return strcmp(s->name, name) == 0 ? s : NULL;
 }
 
+/* --- loading ----------------------------------------------------------------------------------- */
+
+/* The linker writes versions into .symtab as a part of the name: name@VERSION, name@@VERSION. */
+static int strip_version(struct symtab *t, struct symbol *symbol)
+{
+	const char *at = strchr(symbol->name, '@');
+	size_t len = at ? (size_t)(at - symbol->name) : 0;
+	char *name;
+
+	if (!len)
+		return 0;
+	if (len > STRIPPED_MAX - t->stripped_size)
+		return -EINVAL;
+	if (!array_grow(t->stripped, t->nr_stripped, t->alloc_stripped))
+		return -ENOMEM;
+	name = strndup(symbol->name, len);
+	if (!name)
+		return -ENOMEM;
+	t->stripped[t->nr_stripped++] = name;
+	t->stripped_size += len;
+	symbol->name = name;
+	return 0;
+}
+
+static int add(struct symtab *t, const struct symbol *symbol, uint32_t file)
+{
+	if (!array_grow(t->symbols, t->nr, t->alloc_symbols) ||
+	    !array_grow(t->files, t->nr, t->alloc_files))
+		return -ENOMEM;
+	t->symbols[t->nr] = *symbol;
+	t->files[t->nr++] = file;
+	return 0;
+}
+
+static int load_symtab(struct symtab *t, const struct symtab_source *source)
+{
+	struct symtab_cursor cursor;
+	struct symbol symbol;
+	uint32_t file = 0, nr_files = 0;
+	int r;
+
+	r = symtab_cursor_init(source, SHT_SYMTAB, &cursor);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	while (symtab_cursor_next(&cursor, &symbol)) {
+		bool is_local = symbol.bind == STB_LOCAL;
+
+		if (symbol.type == STT_FILE) {
+			file = *symbol.name ? ++nr_files : 0;
+			continue;
+		}
+		r = strip_version(t, &symbol);
+		if (r >= 0)
+			r = add(t, &symbol, is_local ? file : 0);
+		if (r < 0)
+			return r;
+		t->has_locals = t->has_locals || is_local;
+	}
+	return 0;
+}
+
+/* The symbol of .symtab that one of .dynsym is, unless another one was found to be that. */
+static struct symbol *find_unmarked(struct symtab *t, const struct symbol *symbol)
+{
+	size_t first = first_of_name(t, symbol->name);
+	const struct symbol *s;
+
+	for (size_t i = first; i - first < NAMESAKES_MAX && (s = at_name_index(t, i, symbol->name));
+	     i++)
+		/* One name may be exported in two versions: the table then has two. */
+		if (s->value == symbol->value && s->bind != STB_LOCAL && !s->is_exported &&
+		    !s->is_hidden_version)
+			return &t->symbols[t->by_name[i]];
+	return NULL;
+}
+
+/* Mark what .dynsym exports; what only it has is added. */
+static int merge_dynsym(struct symtab *t, const struct symtab_source *source)
+{
+	struct symtab_cursor cursor;
+	struct symbol symbol;
+	size_t nr;
+	int r;
+
+	r = make_indices(t);
+	if (r < 0)
+		return r;
+	nr = t->nr;
+	r = symtab_cursor_init(source, SHT_DYNSYM, &cursor);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	while (symtab_cursor_next(&cursor, &symbol)) {
+		struct symbol *known = find_unmarked(t, &symbol);
+
+		if (known) {
+			known->version = symbol.version;
+			known->is_exported = symbol.is_exported;
+			known->is_hidden_version = symbol.is_hidden_version;
+			continue;
+		}
+		r = symbol.type == STT_FILE ? 0 : add(t, &symbol, 0);
+		if (r < 0)
+			return r;
+	}
+	return t->nr == nr ? 0 : make_indices(t);
+}
+
+/*
+ * The file itself when it has a .symtab, else a separate file of the same build, else what is
+ * packed into the file.
+ */
+static int find_static_symbols(struct symtab *t, const struct image *image, struct diag *d)
+{
+	int r;
+
+	r = load_symtab(t, &t->sources[0]);
+	if (r < 0 || t->nr)
+		return r;
+	r = debugfile_find(image, d, &t->sources[t->nr_sources]);
+	if (r == -ENOENT)
+		r = debugfile_unpack(image, d, &t->sources[t->nr_sources]);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return r;
+	t->nr_sources++;
+	return load_symtab(t, &t->sources[t->nr_sources - 1]);
+}
+
+int symtab_load(const struct image *image, struct diag *d, struct symtab **ret)
+{
+	struct symtab *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return diag_oom(d);
+	r = symtab_source_borrow(image->bytes, image->size, &t->sources[0]);
+	if (r >= 0) {
+		t->nr_sources = 1;
+		r = find_static_symbols(t, image, d);
+	}
+	if (r >= 0)
+		r = merge_dynsym(t, &t->sources[0]);
+	if (r < 0) {
+		symtab_free(t);
+		return r == -ENOMEM ? diag_oom(d)
+				    : diag_err(d, r, UPATCH_E_BAD_ELF, NULL,
+					       "the symbols of '%s' cannot be read", image->name);
+	}
+	*ret = t;
+	return 0;
+}
+
+/* --- lookups ----------------------------------------------------------------------------------- */
+
 struct matches {
 	const struct symbol *wanted;
 	unsigned int nr;
-	char addrs[128];
+	uint64_t addrs[ADDRS_MAX];
 };
 
 static bool is_repeated(const struct symtab *t, size_t first, size_t index, unsigned int kinds)
@@ -277,43 +324,61 @@ static bool is_repeated(const struct symtab *t, size_t first, size_t index, unsi
 static void collect(const struct symtab *t, const char *name, unsigned int sympos,
 		    unsigned int kinds, struct matches *ret)
 {
-	size_t first = first_of_name(t, name), used = 0;
+	size_t first = first_of_name(t, name);
 	const struct symbol *s;
 
-	for (size_t i = first; (s = at_name_index(t, i, name)); i++) {
+	for (size_t i = first; i - first < NAMESAKES_MAX && (s = at_name_index(t, i, name)); i++) {
 		if (!(kind_of(s) & kinds) || is_repeated(t, first, i, kinds))
 			continue;
+		if (ret->nr < ADDRS_MAX)
+			ret->addrs[ret->nr] = s->value;
 		ret->nr++;
 		if (ret->nr == sympos || (sympos == 0 && ret->nr == 1))
 			ret->wanted = s;
-		if (used < sizeof(ret->addrs)) {
-			int n = snprintf(ret->addrs + used, sizeof(ret->addrs) - used, "%s0x%llx",
-					 used ? ", " : "", (unsigned long long)s->value);
-
-			used += n > 0 ? (size_t)n : 0;
-		}
 	}
+}
+
+/* "0x1040, 0x1080 and 3 more" */
+static void format_addrs(const struct matches *matches, char *buf, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < MIN(matches->nr, (unsigned int)ADDRS_MAX); i++)
+		used += (size_t)snprintf(buf + used, size - used, "%s0x%llx", i ? ", " : "",
+					 (unsigned long long)matches->addrs[i]);
+	if (matches->nr > ADDRS_MAX)
+		(void)snprintf(buf + used, size - used, " and %u more", matches->nr - ADDRS_MAX);
 }
 
 int symtab_find(const struct symtab *symtab, struct diag *d, const char *object, const char *name,
 		unsigned int sympos, unsigned int kinds, struct symbol *ret)
 {
 	struct diag_where where = { .object = object, .function = name };
+	char addrs[ADDRS_MAX * sizeof(", 0x0123456789abcdef") + 32];
 	struct matches matches = {};
 
 	collect(symtab, name, sympos, kinds, &matches);
 	if (!matches.nr)
 		return diag_err(d, -ENOENT, UPATCH_E_NO_FUNCTION, &where, "it has no symbol '%s'",
 				name);
+	format_addrs(&matches, addrs, sizeof(addrs));
 	if (sympos == 0 && matches.nr > 1)
 		return diag_err(d, -EINVAL, UPATCH_E_AMBIGUOUS, &where,
-				"it has %u symbols '%s', at %s", matches.nr, name, matches.addrs);
+				"it has %u symbols '%s', at %s", matches.nr, name, addrs);
 	if (!matches.wanted)
 		return diag_err(d, -EINVAL, UPATCH_E_SYMPOS, &where,
 				"symbol position %u of '%s' not found, it has %u, at %s", sympos,
-				name, matches.nr, matches.addrs);
+				name, matches.nr, addrs);
 	*ret = *matches.wanted;
 	return 0;
+}
+
+/* As check_match() of the GNU dynamic linker: what has no version serves whoever wants one. */
+static bool is_export_of(const struct symbol *s, const char *version)
+{
+	if (version && s->version)
+		return (s->is_exported || s->is_hidden_version) && strcmp(s->version, version) == 0;
+	return s->is_exported;
 }
 
 int symtab_find_export(const struct symtab *symtab, const char *name, const char *version,
@@ -322,9 +387,7 @@ int symtab_find_export(const struct symtab *symtab, const char *name, const char
 	const struct symbol *s;
 
 	for (size_t i = first_of_name(symtab, name); (s = at_name_index(symtab, i, name)); i++) {
-		if (version ? (s->is_exported || s->is_hidden_version) && s->version &&
-				      strcmp(s->version, version) == 0
-			    : s->is_exported) {
+		if (is_export_of(s, version)) {
 			*ret = *s;
 			return 0;
 		}
@@ -400,7 +463,7 @@ int symtab_pieces(const struct symtab *symtab, const struct symbol *func,
 	size_t len = strlen(func->name);
 	int r;
 
-	for (size_t i = first_of_name(symtab, func->name); i < symtab->nr; i++) {
+	for (size_t i = first_of_name(symtab, func->name); i < symtab->nr_by_name; i++) {
 		uint32_t index = symtab->by_name[i];
 		const struct symbol *s = &symtab->symbols[index];
 

@@ -10,6 +10,7 @@
 enum {
 	VERSION_HIDDEN = 0x8000, /* Solaris/GNU symbol versioning: foo@VER */
 	VERSION_INDEX = 0x7fff,
+	VERDEFS_MAX = 4096, /* looked through for each symbol */
 };
 
 int symtab_source_borrow(const void *bytes, size_t size, struct symtab_source *ret)
@@ -90,8 +91,9 @@ static const char *version_name(const struct symtab_cursor *cursor, unsigned int
 
 	if (!data || !gelf_getshdr(cursor->verdef, &shdr))
 		return NULL;
-	/* Each step goes forward, so that it ends. */
-	while (offset < data->d_size && gelf_getverdef(data, (int)offset, &verdef)) {
+	for (unsigned int i = 0;
+	     i < VERDEFS_MAX && offset < data->d_size && gelf_getverdef(data, (int)offset, &verdef);
+	     i++) {
 		if (verdef.vd_ndx == index && !(verdef.vd_flags & VER_FLG_BASE) &&
 		    gelf_getverdaux(data, (int)(offset + verdef.vd_aux), &verdaux))
 			return elf_strptr(cursor->source->elf, shdr.sh_link, verdaux.vda_name);

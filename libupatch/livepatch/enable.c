@@ -199,6 +199,11 @@ int enable_patch(struct session *session, const struct patchfile *file)
 		if (r < 0)
 			return r;
 	}
+	if (file->replace)
+		return diag_err(
+			s->diag, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED, NULL,
+			"it is to supersede all other patches (replace), which this version "
+			"cannot do");
 	r = check_name(s, file->name);
 	if (r < 0)
 		return r;

@@ -50,12 +50,24 @@ static int compare_words(const void *a, const void *b)
 /*
  * Where threads' stacks end, from /proc/PID/task/TID/syscall, which costs no stop: "nr args... sp pc"
  * or "running". A running thread's stack is searched as a whole.
+ *
+ * After a stop that found nobody in the code concerned, where the stacks ended then is better: a
+ * reference that is made since comes from one that is elsewhere, and found there.
  */
 static int read_stack_pointers(struct session *s, struct search *search)
 {
 	_cleanup_free_ pid_t *tids = NULL;
 	size_t nr, alloc = 0;
 
+	if (s->stack_pointers) {
+		search->stack_pointers = calloc(s->nr_stack_pointers + 1, sizeof(uint64_t));
+		if (!search->stack_pointers)
+			return diag_oom(s->diag);
+		search->nr_stack_pointers = s->nr_stack_pointers;
+		memcpy(search->stack_pointers, s->stack_pointers,
+		       s->nr_stack_pointers * sizeof(uint64_t));
+		return 0;
+	}
 	if (proc_read_tids(s->target->procfd, &tids, &nr) < 0)
 		return diag_err(s->diag, -ESRCH, UPATCH_E_GONE, NULL, "the process has exited");
 	for (size_t i = 0; i < nr && i < STACKS_MAX; i++) {

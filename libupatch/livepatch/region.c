@@ -209,21 +209,48 @@ static int announce(struct session *s, pid_t tracee, int index, const struct upa
 	return record_set_region_state(&s->record, tracee, (size_t)index, UPATCH_REGION_RESERVED);
 }
 
-static int find_place(struct session *s, const struct upatch_region *want,
-		      const struct place_near *near, uint64_t *ret)
+/* Regions that were made since the mappings were looked at. */
+static bool is_announced(const struct record *record, uint64_t addr, uint64_t size)
+{
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++) {
+		const struct upatch_region *region = &record->head->regions[i];
+
+		if (region->state != UPATCH_REGION_FREE && addr < region->addr + region->size &&
+		    region->addr < addr + size)
+			return true;
+	}
+	return false;
+}
+
+static int find_place_in(const struct maps *maps, const struct upatch_region *want,
+			 const struct place_near *near, uint64_t *ret)
 {
 	static const struct place_near anywhere = {
 		.start = 1ull << 46,
 		.end = 1ull << 46,
 		.reach = 1ull << 46,
 	};
+
+	return place_find(maps, near ? near : &anywhere, want->size, random_number(), ret);
+}
+
+/*
+ * The mappings as they were when the operation began will mostly do, and mmap(2) refuses what was
+ * taken since: looking again takes long when there are many, and the borrowed thread waits.
+ */
+static int find_place(struct session *s, const struct upatch_region *want,
+		      const struct place_near *near, int attempt, uint64_t *ret)
+{
 	_cleanup_(maps_deinit) struct maps maps = {};
 	int r;
 
+	if (attempt == 0 && find_place_in(&s->maps, want, near, ret) == 0 &&
+	    !is_announced(&s->record, *ret, want->size))
+		return 0;
 	r = target_maps(s->target, &maps);
 	if (r < 0)
 		return r;
-	r = place_find(&maps, near ? near : &anywhere, want->size, random_number(), ret);
+	r = find_place_in(&maps, want, near, ret);
 	if (r < 0)
 		return diag_err(s->diag, r, UPATCH_E_NO_ROOM, NULL,
 				"found no %llu free bytes within reach of 0x%llx-0x%llx",
@@ -260,7 +287,7 @@ int region_map(struct session *session, struct rcall *rcall, const struct upatch
 	if (index < 0)
 		return index;
 	for (int i = 0; i < TRIES && r > 0; i++) {
-		r = find_place(session, want, near, &region.addr);
+		r = find_place(session, want, near, i, &region.addr);
 		if (r >= 0)
 			r = announce(session, tracee, index, &region);
 		if (r >= 0)
@@ -290,28 +317,38 @@ err_announced:
 	return r;
 }
 
-/* Is all that is mapped in the region ours? It was announced, but the mapping may not have been
- * made, and the target may have put something of its own there. */
-static int is_ours(struct session *s, const struct upatch_region *region)
+/* Is all that is mapped in the region ours? */
+static bool is_ours_in(const struct maps *maps, const struct upatch_region *region)
 {
-	_cleanup_(maps_deinit) struct maps maps = {};
 	bool found = false;
-	int r;
 
-	r = target_maps(s->target, &maps);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < maps.nr; i++) {
-		const struct mapping *m = &maps.mappings[i];
+	for (size_t i = 0; i < maps->nr; i++) {
+		const struct mapping *m = &maps->mappings[i];
 
 		if (m->end <= region->addr || m->start >= region->addr + region->size)
 			continue;
 		if (m->start < region->addr || m->end > region->addr + region->size || m->inode ||
 		    m->is_shared || (*m->path && strncmp(m->path, "[anon:upatch:", 13) != 0))
-			return 0;
+			return false;
 		found = true;
 	}
 	return found;
+}
+
+/*
+ * It was announced, but the mapping may not have been made, and the target may have put something
+ * of its own there. What was there when the operation began still is; what was made since, or is
+ * on its way, is looked up, while the borrowed thread waits.
+ */
+static int is_ours(struct session *s, const struct upatch_region *region)
+{
+	_cleanup_(maps_deinit) struct maps maps = {};
+	int r;
+
+	if (is_ours_in(&s->maps, region))
+		return 1;
+	r = target_maps(s->target, &maps);
+	return r < 0 ? r : is_ours_in(&maps, region);
 }
 
 int region_unmap(struct session *session, struct rcall *rcall, size_t index)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/session.h"
 
+#include <stdlib.h>
+
 #include "base/array.h"
 #include "base/deadline.h"
 #include "base/diag.h"
@@ -36,6 +38,7 @@ int session_open(struct target *target, struct image_cache *cache, uint64_t dead
 void session_close(struct session *session)
 {
 	unwinder_free(session->unwinder);
+	free(session->stack_pointers);
 	record_deinit(&session->record);
 	object_list_deinit(&session->objects);
 	maps_deinit(&session->maps);

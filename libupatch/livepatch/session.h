@@ -28,6 +28,8 @@ struct session {
 	struct rcall_sites sites;    /* 0 until session_borrow() */
 	uint64_t deadline;	     /* ns */
 	bool idle_islands_are_empty; /* the last stop found no thread in an island */
+	uint64_t *stack_pointers;    /* of all threads in the last stop; NULL before */
+	size_t nr_stack_pointers;
 };
 
 /**

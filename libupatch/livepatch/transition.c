@@ -187,6 +187,18 @@ static int add_block(struct transition_block **blocks, size_t *nr, size_t *alloc
 	return 0;
 }
 
+/* Below these a stack is dead: what is there refers to nothing. Without memory for it more counts. */
+static void remember_stack_pointers(struct session *s, const struct freeze *freeze)
+{
+	free(s->stack_pointers);
+	s->nr_stack_pointers = 0;
+	s->stack_pointers = calloc(freeze->nr + 1, sizeof(*s->stack_pointers));
+	for (size_t i = 0; s->stack_pointers && i < freeze->nr; i++)
+		if (freeze->threads[i].state != THREAD_GONE)
+			s->stack_pointers[s->nr_stack_pointers++] =
+				regs_sp(&freeze->threads[i].regs);
+}
+
 /* Judge everybody. Return: 0: all may switch; TRANSITION_BLOCKED; -errno raised. */
 static int judge_all(struct transition *tr, const struct freeze *freeze,
 		     struct transition_block **ret_blocks, size_t *ret_nr)
@@ -198,6 +210,7 @@ static int judge_all(struct transition *tr, const struct freeze *freeze,
 	if (!stack)
 		return diag_oom(tr->session->diag);
 	tr->session->idle_islands_are_empty = true;
+	remember_stack_pointers(tr->session, freeze);
 	for (size_t i = 0; i < freeze->nr; i++) {
 		const struct thread *thread = &freeze->threads[i];
 		const struct stack_range *range;
@@ -276,24 +289,54 @@ static int store_armed(struct session *s, pid_t tracee, uint64_t armed)
 			    sizeof(armed));
 }
 
-/* Send calls of one function through the dispatcher, to the old version for now. */
-static int open_slot(struct transition *tr, pid_t tracee, const struct upatch_meta_func *func)
+/*
+ * Store the slots of a patch. They lie side by side: one write for most or all of them, because
+ * everybody waits. A kill may leave any leading pages of it written, so that between two of these
+ * stores slots may change only in ways that do not depend on each other.
+ */
+static int store_slots(struct session *s, const struct upatch_meta *meta, pid_t tracee)
+{
+	uint32_t end;
+	int r = 0;
+
+	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i = end) {
+		const struct upatch_slot *first = slot_of(s, &meta_funcs(meta)[i]);
+
+		end = i + 1;
+		while (end < meta->nr_funcs &&
+		       slot_of(s, &meta_funcs(meta)[end]) == first + (end - i))
+			end++;
+		r = record_store_slot(&s->record, tracee, first, first, (end - i) * sizeof(*first));
+	}
+	return r;
+}
+
+/* Send calls through the dispatcher, to the old version for now. */
+static int open_slots(struct transition *tr, pid_t tracee)
 {
 	struct session *s = tr->session;
-	struct upatch_slot *slot = slot_of(s, func);
+	const struct upatch_meta *meta = meta_of(tr);
+	const uint16_t dispatcher = s->target->arch->slot->dispatcher;
 	int skip = tr->goal == TRANSITION_UNPATCHED ? (int)tr->patch : -1;
 	int r;
 
-	slot->old = slot->winner;
-	if (slot->winner == slot->text_addr + s->target->arch->slot->dispatcher)
-		slot->old = record_gateway(&s->record, slot); /* a new slot, as it was made */
-	slot->new = record_winner(&s->record, slot, skip);
-	r = record_store_slot(&s->record, tracee, slot, &slot->old,
-			      sizeof(slot->old) + sizeof(slot->new));
+	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
+		struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
+
+		slot->old = slot->winner;
+		if (slot->winner == slot->text_addr + dispatcher)
+			slot->old = record_gateway(&s->record, slot); /* new, as it was made */
+		slot->new = record_winner(&s->record, slot, skip);
+	}
+	r = store_slots(s, meta, tracee);
 	if (r < 0)
 		return r;
-	slot->winner = slot->text_addr + s->target->arch->slot->dispatcher;
-	return record_store_slot(&s->record, tracee, slot, &slot->winner, sizeof(slot->winner));
+	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
+		struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
+
+		slot->winner = slot->text_addr + dispatcher;
+	}
+	return store_slots(s, meta, tracee);
 }
 
 /* Write the jumps of functions that had none. Their slots lead to the old version. */
@@ -334,33 +377,42 @@ static int adopt_islands(struct transition *tr, pid_t tracee)
 	return r;
 }
 
-static int settle_slot(struct session *s, size_t patch, enum transition_goal goal,
-		       const struct upatch_meta_func *func, pid_t tracee)
+/* Give functions that nobody patches any more their own bytes back. */
+static int restore_entries(struct session *s, const struct upatch_meta *meta, pid_t tracee)
 {
-	struct upatch_slot *slot = slot_of(s, func);
-	int skip = goal == TRANSITION_UNPATCHED ? (int)patch : -1;
-	int r;
+	int r = 0;
 
-	slot->winner = record_winner(&s->record, slot, skip);
-	r = record_store_slot(&s->record, tracee, slot, &slot->winner, sizeof(slot->winner));
-	if (r < 0 || slot->winner != record_gateway(&s->record, slot) || !slot->is_armed)
-		return r;
-	r = target_write(s->target, tracee, slot->entry_addr, slot->original, slot->entry_size);
-	if (r < 0)
-		return r;
-	slot->is_armed = 0;
-	return record_store_slot(&s->record, tracee, slot, &slot->is_armed, sizeof(slot->is_armed));
+	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++) {
+		struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
+
+		if (slot->winner != record_gateway(&s->record, slot) || !slot->is_armed)
+			continue;
+		r = target_write(s->target, tracee, slot->entry_addr, slot->original,
+				 slot->entry_size);
+		if (r >= 0)
+			slot->is_armed = 0;
+	}
+	return r;
 }
 
 int transition_settle(struct session *session, size_t patch, enum transition_goal goal,
 		      const struct freeze *freeze)
 {
 	const struct upatch_meta *meta = session->record.metas[patch];
+	int skip = goal == TRANSITION_UNPATCHED ? (int)patch : -1;
 	pid_t tracee = any_tracee(freeze);
-	int r = 0;
+	int r;
 
-	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++)
-		r = settle_slot(session, patch, goal, &meta_funcs(meta)[i], tracee);
+	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
+		struct upatch_slot *slot = slot_of(session, &meta_funcs(meta)[i]);
+
+		slot->winner = record_winner(&session->record, slot, skip);
+	}
+	r = store_slots(session, meta, tracee);
+	if (r >= 0)
+		r = restore_entries(session, meta, tracee);
+	if (r >= 0)
+		r = store_slots(session, meta, tracee);
 	if (r >= 0)
 		r = record_set_patch_state(&session->record, tracee, patch,
 					   goal == TRANSITION_PATCHED ? UPATCH_PATCH_ENABLED
@@ -377,7 +429,6 @@ int transition_settle(struct session *session, size_t patch, enum transition_goa
 static int switch_all(struct transition *tr, struct freeze *freeze)
 {
 	struct session *s = tr->session;
-	const struct upatch_meta *meta = meta_of(tr);
 	bool is_patching = tr->goal == TRANSITION_PATCHED;
 	pid_t tracee = any_tracee(freeze);
 	int r;
@@ -389,8 +440,8 @@ static int switch_all(struct transition *tr, struct freeze *freeze)
 		return r;
 	r = record_set_patch_state(&s->record, tracee, tr->patch,
 				   is_patching ? UPATCH_PATCH_ENABLING : UPATCH_PATCH_DISABLING);
-	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++)
-		r = open_slot(tr, tracee, &meta_funcs(meta)[i]);
+	if (r >= 0)
+		r = open_slots(tr, tracee);
 	if (r >= 0 && is_patching)
 		r = move_out_of_entries(tr, freeze);
 	if (r >= 0 && is_patching)

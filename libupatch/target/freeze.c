@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -17,6 +19,7 @@
 enum {
 	SPINS_BEFORE_NAP = 200,
 	NAP_NSEC = 20000,
+	NICE_HIGHEST = -20,
 };
 
 /* A thread that sleeps in the kernel this long after we asked keeps nobody waiting for longer. */
@@ -152,12 +155,20 @@ static int stop_all(struct freeze *freeze, uint64_t deadline)
 	return r;
 }
 
+/* Without the right to it the pauses are longer on a busy machine, and nothing else. */
+static void set_nice(int nice)
+{
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
+}
+
 int freeze_all(struct target *target, uint64_t deadline, struct freeze *ret)
 {
 	struct freeze freeze = { .target = target };
 	size_t live = 0;
 	int r;
 
+	freeze.nice = getpriority(PRIO_PROCESS, (id_t)gettid());
+	set_nice(NICE_HIGHEST);
 	r = stop_all(&freeze, deadline);
 	if (r < 0)
 		goto err_thaw;
@@ -176,56 +187,71 @@ err_thaw:
 	return r;
 }
 
+/* Stop one thread. Return: 0 when it is stopped and suitable; 1 when it is not; -errno raised. */
+static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
+		   bool (*is_suitable)(struct target *target, const struct thread *thread,
+				       void *userdata),
+		   void *userdata)
+{
+	struct target *t = freeze->target;
+	struct thread *thread = &freeze->threads[0];
+	int r;
+
+	if (is_uninterruptible(t, tid))
+		return 1;
+	r = thread_seize(t, thread, tid, THREAD_SUSPEND_SECCOMP);
+	if (r < 0)
+		return r == -ESRCH ? 1 : r;
+	if (thread_interrupt(thread) < 0)
+		return 1;
+	for (unsigned int spins = 0; thread->state == THREAD_SEIZED; nap(&spins))
+		if (thread_wait_stopped(thread) == 0 || deadline_is_over(patience) ||
+		    (spins > SPINS_BEFORE_NAP && is_uninterruptible(t, tid)))
+			break;
+	if (thread->state == THREAD_STOPPED && is_suitable(t, thread, userdata))
+		return 0;
+	thread_detach(t, thread);
+	return 1;
+}
+
 int freeze_one(struct target *target, uint64_t deadline,
 	       bool (*is_suitable)(struct target *target, const struct thread *thread,
 				   void *userdata),
 	       void *userdata, struct freeze *ret)
 {
-	struct freeze freeze = { .target = target, .nr = 1, .alloc = 1 };
-	_cleanup_free_ pid_t *tids = NULL;
-	size_t nr;
-	int r;
+	struct freeze freeze = {
+		.target = target,
+		.nr = 1,
+		.alloc = 1,
+		.nice = getpriority(PRIO_PROCESS, (id_t)gettid()),
+	};
+	size_t nr = 0;
+	int r = 1;
 
-	r = proc_read_tids(target->procfd, &tids, &nr);
-	if (r < 0)
-		return diag_err(target->diag, -ESRCH, UPATCH_E_GONE, NULL,
-				"the process has exited");
 	freeze.threads = calloc(1, sizeof(*freeze.threads));
 	if (!freeze.threads)
 		return diag_oom(target->diag);
-	for (size_t i = 0; i < nr; i++) {
-		uint64_t patience = MIN(deadline, deadline_in(uninterruptible_grace));
+	/* Again and again: on a busy machine a thread may take its time to stop. */
+	do {
+		_cleanup_free_ pid_t *tids = NULL;
 
-		if (is_uninterruptible(target, tids[i]))
-			continue;
-		r = thread_seize(target, &freeze.threads[0], tids[i], THREAD_SUSPEND_SECCOMP);
-		if (r == -ESRCH)
-			continue;
-		if (r < 0)
-			goto err_thaw;
-		if (thread_interrupt(&freeze.threads[0]) < 0)
-			continue;
-		if (nr == 1)
-			patience = deadline;
-		for (unsigned int spins = 0; freeze.threads[0].state == THREAD_SEIZED;
-		     nap(&spins)) {
-			if (thread_wait_stopped(&freeze.threads[0]) == 0 ||
-			    deadline_is_over(patience) ||
-			    (spins > SPINS_BEFORE_NAP && is_uninterruptible(target, tids[i])))
-				break;
-		}
-		if (freeze.threads[0].state == THREAD_STOPPED &&
-		    is_suitable(target, &freeze.threads[0], userdata)) {
-			*ret = freeze;
-			return 0;
-		}
-		thread_detach(target, &freeze.threads[0]);
+		if (proc_read_tids(target->procfd, &tids, &nr) < 0)
+			r = diag_err(target->diag, -ESRCH, UPATCH_E_GONE, NULL,
+				     "the process has exited");
+		for (size_t i = 0; i < nr && r > 0; i++)
+			r = try_one(&freeze, tids[i],
+				    MIN(deadline, deadline_in(uninterruptible_grace)), is_suitable,
+				    userdata);
+	} while (r > 0 && !deadline_is_over(deadline));
+	if (r == 0) {
+		*ret = freeze;
+		return 0;
 	}
-	r = diag_err(target->diag, -EBUSY, UPATCH_E_RCALL, NULL,
-		     "no thread can run a system call for us: none of %zu stops on a stack of its "
-		     "own with room for a signal frame",
-		     nr);
-err_thaw:
+	if (r > 0)
+		r = diag_err(target->diag, -EBUSY, UPATCH_E_RCALL, NULL,
+			     "no thread can run a system call for us: none of %zu stops on a stack "
+			     "of its own with room for a signal frame",
+			     nr);
 	free(freeze.threads);
 	return r;
 }
@@ -234,6 +260,7 @@ void freeze_thaw(struct freeze *freeze)
 {
 	for (size_t i = 0; i < freeze->nr; i++)
 		thread_detach(freeze->target, &freeze->threads[i]);
+	set_nice(freeze->nice);
 	free(freeze->threads);
 	*freeze = (struct freeze){};
 }

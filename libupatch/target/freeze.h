@@ -24,10 +24,15 @@ struct freeze {
 	struct thread *threads; /* some may be GONE */
 	size_t nr;
 	size_t alloc;
+	int nice; /* of our thread before, see freeze_all() */
 };
 
 /**
  * freeze_all() - stop every thread
+ *
+ * Until they are let go, this thread of ours has the highest priority that it may have: on a busy
+ * machine every other process that runs prolongs the pause.
+ *
  * @deadline: when to give up
  *
  * Return: 0; or -errno raised, with nobody stopped: -ETIMEDOUT with UPATCH_E_UNINTERRUPTIBLE (the

@@ -199,7 +199,8 @@ int rcall_begin(struct target *target, struct thread *thread, const struct rcall
 /*
  * Send the thread on and wait for its next stop. A stop signal cannot be held back: it is let
  * through, the thread joins the group stop and is sent on from there, and the group stop goes on
- * when we detach.
+ * when we detach. SIGCONT makes it trap, too, and so does an interrupt that was asked for twice, of
+ * a thread that did not stop in time for an earlier detach: none of these runs any of its code.
  */
 static int resume(struct rcall *rc, int request, int *ret_status)
 {
@@ -218,7 +219,7 @@ static int resume(struct rcall *rc, int request, int *ret_status)
 		signal = 0;
 		if (status >> 16 == 0 && WSTOPSIG(status) == SIGSTOP)
 			signal = SIGSTOP;
-		else if (status >> 16 != PTRACE_EVENT_STOP || WSTOPSIG(status) == SIGTRAP)
+		else if (status >> 16 != PTRACE_EVENT_STOP)
 			break;
 		if (deadline_is_over(deadline))
 			return diag_err(rc->target->diag, -ETIMEDOUT, UPATCH_E_RCALL, NULL,

@@ -121,8 +121,12 @@ int thread_wait_stopped(struct thread *thread)
 			thread->signal = WSTOPSIG(status);
 			return load_regs(thread);
 		}
-		/* PTRACE_EVENT_CLONE: our stop comes next. */
-		(void)ptrace(PTRACE_CONT, thread->tid, 0, 0); /* fails only if it was killed */
+		/*
+		 * PTRACE_EVENT_CLONE. Any trap cancels an interrupt that was pending (ptrace_stop()
+		 * in kernel/signal.c): ask again, or it runs on. Both fail only if it was killed.
+		 */
+		(void)ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
+		(void)ptrace(PTRACE_CONT, thread->tid, 0, 0);
 	}
 }
 
