@@ -13,7 +13,6 @@
  *	seccomp		install a filter that kills the process for mmap(2)
  *	leave		the main thread exits, another one goes on reading commands
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

@@ -85,6 +85,25 @@ static void test_a_record_tells_the_range_it_describes(void **state)
 	free(ranges);
 }
 
+/* As C++ code and signal frames have it: a personality routine, an LSDA, and 64-bit addresses. */
+static void test_other_augmentations_are_read_over(void **state)
+{
+	static const uint8_t records[] = {
+		/* CIE: "zPLRS", factors, return address, 4 bytes: personality, LSDA, absolute */
+		0x1c, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'P', 'L', 'R', 'S', 0, 1, 0x78, 0x10, 7, 0x1b, 1,
+		2, 3, 4, 0x1b, 0, 0, 0, 0, 0, 0, 0,
+		/* FDE: 0x30 bytes at 0x1234 */
+		0x14, 0, 0, 0, 0x24, 0, 0, 0, 0x34, 0x12, 0, 0, 0, 0, 0, 0, 0x30, 0, 0, 0, 0, 0, 0,
+		0
+	};
+	struct eh_frame_range *ranges;
+
+	assert_int_equal(eh_frame_ranges(records, sizeof(records), 0x1000, &ranges), 1);
+	assert_int_equal(ranges[0].start, 0x1234);
+	assert_int_equal(ranges[0].size, 0x30);
+	free(ranges);
+}
+
 static void test_malformed_records_are_refused(void **state)
 {
 	struct eh_frame_range *ranges;
@@ -123,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_table_is_the_one_that_the_linker_makes),
 		cmocka_unit_test(test_a_record_tells_the_range_it_describes),
+		cmocka_unit_test(test_other_augmentations_are_read_over),
 		cmocka_unit_test(test_malformed_records_are_refused),
 		cmocka_unit_test(test_a_table_out_of_reach_is_refused),
 	};

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 
 #include "base/diag.h"
 #include "elf/image.h"
+#include "elf/symtab.h"
 
 /* The test's own executable is the ELF file at hand. */
 struct fixture {
@@ -49,6 +51,11 @@ static int teardown(void **state)
 	free(f->bytes);
 	free(f);
 	return 0;
+}
+
+static Elf64_Ehdr *ehdr_of(struct fixture *f)
+{
+	return (Elf64_Ehdr *)(void *)f->bytes;
 }
 
 static void assert_refused(struct fixture *f, size_t size, enum upatch_reason reason)
@@ -97,11 +104,19 @@ static void test_a_32_bit_file_is_refused(void **state)
 	assert_refused(f, f->size, UPATCH_E_ARCHITECTURE);
 }
 
+static void test_a_big_endian_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	f->bytes[EI_DATA] = ELFDATA2MSB;
+	assert_refused(f, f->size, UPATCH_E_ARCHITECTURE);
+}
+
 static void test_an_object_file_is_refused(void **state)
 {
 	struct fixture *f = *state;
 
-	((Elf64_Ehdr *)(void *)f->bytes)->e_type = ET_REL;
+	ehdr_of(f)->e_type = ET_REL;
 	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
 }
 
@@ -109,8 +124,109 @@ static void test_program_headers_outside_of_the_file_are_refused(void **state)
 {
 	struct fixture *f = *state;
 
-	((Elf64_Ehdr *)(void *)f->bytes)->e_phoff = UINT64_MAX - 8;
+	ehdr_of(f)->e_phoff = UINT64_MAX - 8;
 	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+}
+
+/* The first program header of a type; there is one. */
+static Elf64_Phdr *phdr_of(struct fixture *f, uint32_t type)
+{
+	Elf64_Phdr *phdr = (Elf64_Phdr *)(void *)(f->bytes + ehdr_of(f)->e_phoff);
+
+	while (phdr->p_type != type)
+		phdr++;
+	return phdr;
+}
+
+static void test_program_headers_without_number_are_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	ehdr_of(f)->e_phnum = 0;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+	ehdr_of(f)->e_phnum = PN_XNUM;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+}
+
+static void test_a_segment_outside_of_the_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	phdr_of(f, PT_LOAD)->p_offset = f->size;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+	phdr_of(f, PT_LOAD)->p_offset = UINT64_MAX;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+}
+
+static void test_a_segment_around_the_end_of_memory_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	phdr_of(f, PT_LOAD)->p_vaddr = UINT64_MAX - 0xfff;
+	phdr_of(f, PT_LOAD)->p_memsz = 0x2000;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+}
+
+static void test_a_file_with_nothing_to_load_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	Elf64_Phdr *phdr = (Elf64_Phdr *)(void *)(f->bytes + ehdr_of(f)->e_phoff);
+
+	for (unsigned int i = 0; i < ehdr_of(f)->e_phnum; i++)
+		if (phdr[i].p_type == PT_LOAD)
+			phdr[i].p_type = PT_NULL;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+}
+
+static void test_an_odd_alignment_of_thread_local_storage_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	Elf64_Phdr *phdr = phdr_of(f, PT_GNU_STACK);
+
+	phdr->p_type = PT_TLS;
+	phdr->p_align = 24;
+	assert_refused(f, f->size, UPATCH_E_BAD_ELF);
+}
+
+static void test_what_is_no_regular_file_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct image *image = NULL;
+	int fd = open("/", O_RDONLY | O_DIRECTORY);
+
+	assert_true(image_open_fd(&f->diag, fd, "/", &image) < 0);
+	assert_int_equal(f->diag.error.reason, UPATCH_E_NOT_ELF);
+	assert_null(image);
+	close(fd);
+}
+
+static void test_a_file_that_would_eat_all_memory_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct image *image = NULL;
+	int fd = memfd_create("huge", MFD_CLOEXEC);
+
+	assert_int_equal(ftruncate(fd, (2l << 30) + 1), 0);
+	assert_true(image_open_fd(&f->diag, fd, "huge", &image) < 0);
+	assert_int_equal(f->diag.error.reason, UPATCH_E_UNSUPPORTED);
+	assert_null(image);
+	close(fd);
+}
+
+static void test_a_build_id_is_found_without_its_program_header(void **state)
+{
+	struct fixture *f = *state;
+	Elf64_Phdr *phdr = (Elf64_Phdr *)(void *)(f->bytes + ehdr_of(f)->e_phoff);
+	struct image *image, *without;
+
+	assert_int_equal(image_open_bytes(&f->diag, f->bytes, f->size, "self", &image), 0);
+	for (unsigned int i = 0; i < ehdr_of(f)->e_phnum; i++)
+		if (phdr[i].p_type == PT_NOTE)
+			phdr[i].p_type = PT_NULL;
+	assert_int_equal(image_open_bytes(&f->diag, f->bytes, f->size, "self", &without), 0);
+	assert_true(build_id_is_equal(image_build_id(image), image_build_id(without)));
+	image_unref(image);
+	image_unref(without);
 }
 
 static void test_a_file_cut_off_anywhere_does_no_harm(void **state)
@@ -175,12 +291,18 @@ static void test_the_vdso_is_an_image(void **state)
 	struct fixture *f = *state;
 	const void *vdso = (const void *)getauxval(AT_SYSINFO_EHDR);
 	const struct symtab *symtab;
+	struct symbol symbol;
 	struct image *image;
 
-	if (!vdso)
+	if (!vdso) {
+		print_message("skipped: this kernel gives no vDSO\n");
 		skip();
+	}
 	assert_int_equal(image_open_bytes(&f->diag, vdso, vdso_size(), "[vdso]", &image), 0);
+	assert_string_equal(image_soname(image), "linux-vdso.so.1");
 	assert_int_equal(image_symtab(image, &f->diag, &symtab), 0);
+	assert_int_equal(symtab_find_export(symtab, "__vdso_clock_gettime", "LINUX_2.6", &symbol),
+			 0);
 	image_unref(image);
 }
 
@@ -225,8 +347,17 @@ int main(void)
 		image_test(test_an_executable_is_described),
 		image_test(test_what_is_no_elf_file_is_refused),
 		image_test(test_a_32_bit_file_is_refused),
+		image_test(test_a_big_endian_file_is_refused),
 		image_test(test_an_object_file_is_refused),
 		image_test(test_program_headers_outside_of_the_file_are_refused),
+		image_test(test_program_headers_without_number_are_refused),
+		image_test(test_a_segment_outside_of_the_file_is_refused),
+		image_test(test_a_segment_around_the_end_of_memory_is_refused),
+		image_test(test_a_file_with_nothing_to_load_is_refused),
+		image_test(test_an_odd_alignment_of_thread_local_storage_is_refused),
+		image_test(test_what_is_no_regular_file_is_refused),
+		image_test(test_a_file_that_would_eat_all_memory_is_refused),
+		image_test(test_a_build_id_is_found_without_its_program_header),
 		image_test(test_a_file_cut_off_anywhere_does_no_harm),
 		image_test(test_bytes_are_only_those_of_the_file),
 		image_test(test_the_vdso_is_an_image),

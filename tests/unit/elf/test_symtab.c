@@ -81,6 +81,13 @@ static int setup(void **state)
 		     ".type twinned,@function\ntwinned: nop\n.size twinned,1\n"
 		     ".data\n.type pub_data,@object\npub_data: .quad 1\n.size pub_data,8\n");
 	run(f, "cc -shared -nostdlib -o lib.so a.s b.s && strip -o stripped.so lib.so");
+	/* One name in two versions, and a call of somebody else's function. */
+	write_source(f, "v.s",
+		     ".text\n.symver old,ver@V1\n.symver new,ver@@V2\n"
+		     ".globl old\n.type old,@function\nold: ret\n.size old,1\n"
+		     ".globl new\n.type new,@function\nnew: call foreign@PLT\n.size new,5\n");
+	write_source(f, "v.map", "V1 { local: old; new; };\nV2 { } V1;\n");
+	run(f, "cc -shared -nostdlib -Wl,--version-script=v.map -o versions.so v.s");
 	open_library(f, "lib.so");
 	*state = f;
 	return 0;
@@ -90,7 +97,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	run(f, "rm -f a.s b.s lib.so stripped.so");
+	run(f, "rm -f *.s *.so v.map");
 	rmdir(f->dir);
 	image_unref(f->image);
 	diag_deinit(&f->diag);
@@ -132,6 +139,39 @@ static void test_a_unique_name_has_position_0_and_1(void **state)
 	assert_int_equal(find(f, "pub", 1, &one), 0);
 	assert_int_equal(zero.value, one.value);
 	assert_true(find(f, "pub", 2, &one) < 0);
+}
+
+static void test_a_refusal_says_how_many_there_are_and_where(void **state)
+{
+	struct fixture *f = *state;
+	struct symbol one, two;
+	char where[64];
+
+	assert_int_equal(find(f, "twin", 1, &one), 0);
+	assert_int_equal(find(f, "twin", 2, &two), 0);
+	snprintf(where, sizeof(where), "at 0x%llx, 0x%llx", (unsigned long long)one.value,
+		 (unsigned long long)two.value);
+	assert_true(find(f, "twin", 0, &one) < 0);
+	assert_non_null(strstr(f->diag.error.message, "2 symbols"));
+	assert_non_null(strstr(f->diag.error.message, where));
+	assert_true(find(f, "twin", 7, &one) < 0);
+	assert_non_null(strstr(f->diag.error.message, "position 7"));
+	assert_non_null(strstr(f->diag.error.message, where));
+}
+
+static void test_a_refusal_does_not_list_hundreds(void **state)
+{
+	struct fixture *f = *state;
+	struct symbol s;
+
+	/* The assembler takes no name twice: each comes from a file of its own. */
+	write_source(f, "a.s", ".text\n.type many,@function\nmany: nop\n.size many,1\n");
+	run(f, "cc -c -o a.o a.s && for i in 1 2 3 4 5 6 7 8 9 10; do cp a.o $i.o; done && "
+	       "cc -shared -nostdlib -o lib.so [1-9]*.o; rm *.o");
+	open_library(f, "lib.so");
+	assert_true(find(f, "many", 0, &s) < 0);
+	assert_non_null(strstr(f->diag.error.message, "10 symbols"));
+	assert_non_null(strstr(f->diag.error.message, " and 2 more"));
 }
 
 static int add_size(const struct symbol *piece, void *userdata)
@@ -202,6 +242,48 @@ static void test_a_stripped_file_has_its_exports_left(void **state)
 	assert_true(find(f, "twin", 1, &s) < 0);
 }
 
+static void test_names_come_without_their_versions(void **state)
+{
+	struct fixture *f = *state;
+	const struct symbol *symbols;
+	struct symbol old, new, s;
+
+	open_library(f, "versions.so");
+	for (size_t i = symtab_symbols(f->symtab, &symbols); i > 0; i--)
+		assert_null(strchr(symbols[i - 1].name, '@'));
+	assert_int_equal(symtab_find_export(f->symtab, "ver", "V1", &old), 0);
+	assert_int_equal(symtab_find_export(f->symtab, "ver", "V2", &new), 0);
+	assert_int_equal(old.size, 1);
+	assert_int_equal(new.size, 5);
+	assert_int_equal(symtab_find_export(f->symtab, "ver", NULL, &s), 0);
+	assert_int_equal(s.value, new.value);
+	/* Each is in both symbol tables, and counts once. */
+	assert_int_equal(find(f, "ver", 2, &s), 0);
+	assert_true(find(f, "ver", 3, &s) < 0);
+}
+
+static void test_an_object_without_versions_serves_every_version(void **state)
+{
+	struct fixture *f = *state;
+	struct symbol s;
+
+	/* As a preloaded allocator does: malloc() of it is malloc@GLIBC_2.2.5, too. */
+	assert_int_equal(symtab_find_export(f->symtab, "pub", "GLIBC_2.2.5", &s), 0);
+	open_library(f, "versions.so");
+	assert_int_equal(symtab_find_export(f->symtab, "ver", "GLIBC_2.2.5", &s), -ENOENT);
+}
+
+static void test_what_is_only_called_is_not_defined(void **state)
+{
+	struct fixture *f = *state;
+	struct symbol s;
+
+	open_library(f, "versions.so");
+	assert_int_equal(symtab_find(f->symtab, NULL, "lib", "foreign", 0, SYMBOL_ANY, &s),
+			 -ENOENT);
+	assert_int_equal(symtab_find_export(f->symtab, "foreign", NULL, &s), -ENOENT);
+}
+
 static int find_libc(struct dl_phdr_info *info, size_t size, void *userdata)
 {
 	if (!strstr(info->dlpi_name, "libc.so"))
@@ -239,11 +321,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		symtab_test(test_positions_count_symbols_of_a_name),
 		symtab_test(test_a_unique_name_has_position_0_and_1),
+		symtab_test(test_a_refusal_says_how_many_there_are_and_where),
+		symtab_test(test_a_refusal_does_not_list_hundreds),
 		symtab_test(test_pieces_are_those_of_the_same_file),
 		symtab_test(test_data_is_no_function),
 		symtab_test(test_only_what_is_exported_is_found_as_such),
 		symtab_test(test_an_address_is_in_the_function_that_covers_it),
 		symtab_test(test_a_stripped_file_has_its_exports_left),
+		symtab_test(test_names_come_without_their_versions),
+		symtab_test(test_an_object_without_versions_serves_every_version),
+		symtab_test(test_what_is_only_called_is_not_defined),
 		symtab_test(test_versions_of_the_c_library_are_told_apart),
 	};
 
