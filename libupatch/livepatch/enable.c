@@ -35,6 +35,18 @@ static int check_name(struct session *s, const char *name)
 	return diag_err(s->diag, -EEXIST, UPATCH_E_EXISTS, NULL, "it is enabled already");
 }
 
+/* A disabled patch of that name, which had to be kept, may be able to go by now. */
+static int drop_kept(struct session *s, const char *name)
+{
+	int index = s->record.addr ? record_find_patch(&s->record, name) : -ENOENT;
+	int r;
+
+	if (index < 0 || s->record.head->patches[index].state != UPATCH_PATCH_KEPT)
+		return 0;
+	r = unload_patch(s, (size_t)index);
+	return r < 0 ? r : 0; /* UNLOAD_KEPT: check_name() says so */
+}
+
 /* Announce the patch: from here on the next run knows about it. */
 static int announce(struct session *s, pid_t tracee, uint64_t seq, size_t *ret_index)
 {
@@ -204,7 +216,9 @@ int enable_patch(struct session *session, const struct patchfile *file)
 			s->diag, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED, NULL,
 			"it is to supersede all other patches (replace), which this version "
 			"cannot do");
-	r = check_name(s, file->name);
+	r = drop_kept(s, file->name);
+	if (r >= 0)
+		r = check_name(s, file->name);
 	if (r < 0)
 		return r;
 	/* 1. Find everything, verify everything: the target runs, nothing is written. */

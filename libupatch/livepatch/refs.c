@@ -2,11 +2,13 @@
 #include "livepatch/refs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -27,6 +29,8 @@ struct search {
 	uint64_t high;
 	uint64_t *stack_pointers; /* sorted */
 	size_t nr_stack_pointers;
+	uint64_t *buf;	/* CHUNK bytes */
+	int pagemap_fd; /* or negative */
 };
 
 static bool is_reference(const struct search *search, uint64_t word)
@@ -112,22 +116,62 @@ static uint64_t first_live(const struct search *search, const struct mapping *m)
 		       : m->start;
 }
 
-/* Return: 0; 1 with @ret_addr; what cannot be read has gone, and refers to nothing. */
-static int search_mapping(struct session *s, const struct search *search, const struct mapping *m,
-			  uint64_t *buf, uint64_t *ret_addr)
+/*
+ * Of [*at, *at + size): step over pages that the target has never written to, which are zero, and
+ * return the length of the run behind them. Reading those would take long, there are gigabytes of
+ * them in stacks and arenas, and would make the kernel map them.
+ */
+static uint64_t skip_untouched(const struct search *search, uint64_t *at, uint64_t size)
 {
-	for (uint64_t at = first_live(search, m); at < m->end; at += CHUNK) {
-		size_t size = MIN((uint64_t)CHUNK, m->end - at);
-		struct iovec local = { buf, size };
-		struct iovec remote = { (void *)(uintptr_t)at, size };
-		ssize_t n = process_vm_readv(s->target->tid, &local, 1, &remote, 1, 0);
+	uint64_t entries[CHUNK / UPATCH_PAGE_SIZE + 1], end = *at + size;
+	uint64_t page = *at / UPATCH_PAGE_SIZE, nr = (end - 1) / UPATCH_PAGE_SIZE - page + 1;
+	ssize_t n = pread(search->pagemap_fd, entries, nr * sizeof(*entries),
+			  (off_t)(page * sizeof(*entries)));
+	uint64_t first = 0, last;
 
-		for (ssize_t i = 0; i < n / 8; i++) {
-			if (!is_reference(search, buf[i]))
-				continue;
-			*ret_addr = at + (uint64_t)i * 8;
+	if (n != (ssize_t)(nr * sizeof(*entries)))
+		return size; /* not known: look at all of it */
+	/* Bit 63: present, 62: swapped out. Documentation/admin-guide/mm/pagemap.rst. */
+	while (first < nr && !(entries[first] >> 62))
+		first++;
+	last = first;
+	while (last < nr && entries[last] >> 62)
+		last++;
+	*at = MAX(*at, MIN((page + first) * UPATCH_PAGE_SIZE, end));
+	return MIN((page + last) * UPATCH_PAGE_SIZE, end) - *at;
+}
+
+/* Return: 0; 1 with @ret_addr; what cannot be read has gone, and refers to nothing. */
+static int search_run(struct session *s, const struct search *search, uint64_t at, uint64_t size,
+		      uint64_t *ret_addr)
+{
+	struct iovec local = { search->buf, size };
+	struct iovec remote = { (void *)(uintptr_t)at, size };
+	ssize_t n = process_vm_readv(s->target->tid, &local, 1, &remote, 1, 0);
+
+	for (ssize_t i = 0; i < n / 8; i++) {
+		if (!is_reference(search, search->buf[i]))
+			continue;
+		*ret_addr = at + (uint64_t)i * 8;
+		return 1;
+	}
+	return 0;
+}
+
+static int search_mapping(struct session *s, const struct search *search, const struct mapping *m,
+			  uint64_t *ret_addr)
+{
+	/* Of files and shared memory there may be more than what the target has mapped by now. */
+	bool is_sparse = search->pagemap_fd >= 0 && !m->inode && !m->is_shared;
+
+	for (uint64_t at = first_live(search, m); at < m->end;) {
+		uint64_t size = MIN((uint64_t)CHUNK, m->end - at);
+
+		if (is_sparse)
+			size = skip_untouched(search, &at, size);
+		if (size && search_run(s, search, at, size, ret_addr))
 			return 1;
-		}
+		at += size;
 	}
 	return 0;
 }
@@ -138,10 +182,14 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 	struct search search = { .ranges = ranges, .nr = nr, .low = UINT64_MAX };
 	_cleanup_(maps_deinit) struct maps maps = {};
 	_cleanup_free_ uint64_t *buf = malloc(CHUNK);
+	_cleanup_close_ int pagemap_fd =
+		openat(session->target->procfd, "pagemap", O_RDONLY | O_CLOEXEC);
 	int r;
 
 	if (!buf)
 		return diag_oom(session->diag);
+	search.buf = buf;
+	search.pagemap_fd = pagemap_fd;
 	for (size_t i = 0; i < nr; i++) {
 		search.low = MIN(search.low, ranges[i].start);
 		search.high = MAX(search.high, ranges[i].end);
@@ -156,7 +204,7 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 		    strcmp(m->path, "[anon:upatch:payload]") == 0)
 			continue;
 		r = deadline_is_over(deadline) ? REFS_UNKNOWN
-					       : search_mapping(session, &search, m, buf, ret_addr);
+					       : search_mapping(session, &search, m, ret_addr);
 	}
 	free(search.stack_pointers);
 	return r;

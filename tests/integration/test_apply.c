@@ -81,6 +81,56 @@ static void test_four_patches_of_one_function_leave_in_any_order(void **state)
 	fixture_assert_unchanged(f);
 }
 
+/* The n-th order of the four, in the factorial number system. */
+static void order_of(int n, int ret[4])
+{
+	int left[4] = { 1, 2, 3, 4 };
+
+	for (int i = 0; i < 4; i++) {
+		int pick = n % (4 - i);
+
+		n /= 4 - i;
+		ret[i] = left[pick];
+		memmove(&left[pick], &left[pick + 1], (size_t)(3 - i - pick) * sizeof(left[0]));
+	}
+}
+
+static void assert_secret(struct fixture *f, int expected)
+{
+	int known;
+
+	assert_int_equal(sscanf(fixture_ask(f, "call"), "call %*d %d", &known), 1);
+	assert_int_equal(known, expected);
+}
+
+static void test_the_newest_left_wins_in_all_twenty_four_orders(void **state)
+{
+	struct fixture *f = *state;
+	int order[4];
+
+	for (int n = 0; n < 24; n++) {
+		bool is_left[5] = { true, true, true, true, true };
+
+		fixture_apply(f, "p1", SOURCE_SECRET(1));
+		fixture_apply(f, "p2", SOURCE_SECRET(2));
+		fixture_apply(f, "p3", SOURCE_SECRET(3));
+		fixture_apply(f, "p4", SOURCE_SECRET(4));
+		order_of(n, order);
+		for (int i = 0; i < 4; i++) {
+			char name[8];
+			int winner = 4;
+
+			snprintf(name, sizeof(name), "p%d", order[i]);
+			fixture_revert(f, name);
+			is_left[order[i]] = false;
+			while (winner && !is_left[winner])
+				winner--;
+			/* The original gives 6. */
+			assert_secret(f, winner ? winner : 6);
+		}
+	}
+}
+
 static void test_klp_order_disable_2_then_3_leaves_1(void **state)
 {
 	struct fixture *f = *state;
@@ -171,6 +221,7 @@ int main(void)
 		victim_test(test_sympos_selects_one_of_two_functions_of_a_name),
 		victim_test(test_padding_makes_room_for_a_short_function),
 		victim_test(test_four_patches_of_one_function_leave_in_any_order),
+		victim_test(test_the_newest_left_wins_in_all_twenty_four_orders),
 		victim_test(test_klp_order_disable_2_then_3_leaves_1),
 		victim_test(test_a_patch_is_listed_with_its_functions),
 		victim_test(test_two_functions_change_together),
