@@ -15,11 +15,11 @@
 #include "base/deadline.h"
 #include "base/diag.h"
 #include "livepatch/session.h"
+#include "target/freeze.h"
 #include "target/target.h"
 
 enum {
 	CHUNK = 1 << 20,
-	STACKS_MAX = 65536,
 };
 
 struct search {
@@ -52,48 +52,28 @@ static int compare_words(const void *a, const void *b)
 }
 
 /*
- * Where threads' stacks end, from /proc/PID/task/TID/syscall, which costs no stop: "nr args... sp pc"
- * or "running". A running thread's stack is searched as a whole.
- *
- * After a stop that found nobody in the code concerned, where the stacks ended then is better: a
- * reference that is made since comes from one that is elsewhere, and found there.
+ * Where the threads' stacks end. The stop that found nobody in the code concerned has told; a run
+ * that carries on after another one has had none and stops the threads for it: in the dead part of
+ * a stack there are return addresses for long, and what /proc tells of a thread that runs is
+ * nothing. A reference that is made since comes from one that is elsewhere, and found there.
  */
 static int read_stack_pointers(struct session *s, struct search *search)
 {
-	_cleanup_free_ pid_t *tids = NULL;
-	size_t nr, alloc = 0;
+	struct freeze freeze;
+	int r;
 
-	if (s->stack_pointers) {
-		search->stack_pointers = calloc(s->nr_stack_pointers + 1, sizeof(uint64_t));
-		if (!search->stack_pointers)
-			return diag_oom(s->diag);
-		search->nr_stack_pointers = s->nr_stack_pointers;
-		memcpy(search->stack_pointers, s->stack_pointers,
-		       s->nr_stack_pointers * sizeof(uint64_t));
-		return 0;
+	if (!s->stack_pointers) {
+		r = freeze_all(s->target, MAX(s->deadline, deadline_in(NSEC_PER_SEC)), &freeze);
+		if (r < 0)
+			return r;
+		session_remember_stacks(s, &freeze);
+		freeze_thaw(&freeze);
 	}
-	if (proc_read_tids(s->target->procfd, &tids, &nr) < 0)
-		return diag_err(s->diag, -ESRCH, UPATCH_E_GONE, NULL, "the process has exited");
-	for (size_t i = 0; i < nr && i < STACKS_MAX; i++) {
-		_cleanup_free_ char *text = NULL;
-		unsigned long long sp;
-		const char *word;
-		char path[64];
-
-		(void)snprintf(path, sizeof(path), "task/%d/syscall", (int)tids[i]);
-		if (proc_read_file(s->target->procfd, path, &text, NULL) < 0)
-			continue;
-		word = strrchr(text, ' ');
-		if (!word)
-			continue;
-		while (word > text && word[-1] != ' ')
-			word--;
-		if (sscanf(word, "%llx", &sp) != 1)
-			continue;
-		if (!array_grow(search->stack_pointers, search->nr_stack_pointers, alloc))
-			return diag_oom(s->diag);
-		search->stack_pointers[search->nr_stack_pointers++] = sp;
-	}
+	search->stack_pointers = calloc(s->nr_stack_pointers + 1, sizeof(uint64_t));
+	if (!s->stack_pointers || !search->stack_pointers)
+		return diag_oom(s->diag);
+	search->nr_stack_pointers = s->nr_stack_pointers;
+	memcpy(search->stack_pointers, s->stack_pointers, s->nr_stack_pointers * sizeof(uint64_t));
 	qsort(search->stack_pointers, search->nr_stack_pointers, sizeof(uint64_t), compare_words);
 	return 0;
 }

@@ -3,9 +3,11 @@
 
 #include <stdlib.h>
 
+#include "arch/arch.h"
 #include "base/array.h"
 #include "base/deadline.h"
 #include "base/diag.h"
+#include "target/freeze.h"
 #include "target/target.h"
 #include "target/unwind.h"
 
@@ -98,6 +100,19 @@ int session_prepare_unwinder(struct session *session)
 		return r;
 	unwinder_prepare(session->unwinder);
 	return add_payloads(session);
+}
+
+void session_remember_stacks(struct session *session, const struct freeze *freeze)
+{
+	struct session *s = session;
+
+	free(s->stack_pointers);
+	s->nr_stack_pointers = 0;
+	s->stack_pointers = calloc(freeze->nr + 1, sizeof(*s->stack_pointers));
+	for (size_t i = 0; s->stack_pointers && i < freeze->nr; i++)
+		if (freeze->threads[i].state != THREAD_GONE)
+			s->stack_pointers[s->nr_stack_pointers++] =
+				regs_sp(&freeze->threads[i].regs);
 }
 
 int session_borrow(struct session *session, struct rcall *ret)

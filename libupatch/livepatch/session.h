@@ -13,6 +13,7 @@
 #include "target/rcall.h"
 
 struct diag;
+struct freeze;
 struct image_cache;
 struct target;
 struct unwinder;
@@ -46,6 +47,9 @@ int session_reload_maps(struct session *session);
 
 /* Make ready to walk stacks: objects and the payloads in the record. Return: 0, or raised. */
 int session_prepare_unwinder(struct session *session);
+
+/* Where the stacks of stopped threads end: below, a stack is dead. Without memory: not known. */
+void session_remember_stacks(struct session *session, const struct freeze *freeze);
 
 /* Borrow a thread for rcalls, see rcall_borrow(). */
 int session_borrow(struct session *session, struct rcall *ret);

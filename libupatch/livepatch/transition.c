@@ -187,18 +187,6 @@ static int add_block(struct transition_block **blocks, size_t *nr, size_t *alloc
 	return 0;
 }
 
-/* Below these a stack is dead: what is there refers to nothing. Without memory for it more counts. */
-static void remember_stack_pointers(struct session *s, const struct freeze *freeze)
-{
-	free(s->stack_pointers);
-	s->nr_stack_pointers = 0;
-	s->stack_pointers = calloc(freeze->nr + 1, sizeof(*s->stack_pointers));
-	for (size_t i = 0; s->stack_pointers && i < freeze->nr; i++)
-		if (freeze->threads[i].state != THREAD_GONE)
-			s->stack_pointers[s->nr_stack_pointers++] =
-				regs_sp(&freeze->threads[i].regs);
-}
-
 /* Judge everybody. Return: 0: all may switch; TRANSITION_BLOCKED; -errno raised. */
 static int judge_all(struct transition *tr, const struct freeze *freeze,
 		     struct transition_block **ret_blocks, size_t *ret_nr)
@@ -210,7 +198,7 @@ static int judge_all(struct transition *tr, const struct freeze *freeze,
 	if (!stack)
 		return diag_oom(tr->session->diag);
 	tr->session->idle_islands_are_empty = true;
-	remember_stack_pointers(tr->session, freeze);
+	session_remember_stacks(tr->session, freeze);
 	for (size_t i = 0; i < freeze->nr; i++) {
 		const struct thread *thread = &freeze->threads[i];
 		const struct stack_range *range;
