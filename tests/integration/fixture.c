@@ -14,6 +14,7 @@
 enum {
 	ANSWER_TIMEOUT_MS = 20000,
 	POLL_MS = 5,
+	KEPT_TRIES = 20,
 };
 
 static void spawn(struct fixture *f)
@@ -183,6 +184,30 @@ void fixture_revert(struct fixture *f, const char *name)
 {
 	if (upatch_target_revert(f->target, name, NULL, NULL) != 0)
 		fail_with_error(f, "revert");
+	fixture_drop_kept(f, name);
+}
+
+static bool is_kept(struct fixture *f, const char *name)
+{
+	struct upatch_status *status;
+	bool is_kept = false;
+
+	assert_int_equal(upatch_target_status(f->target, &status), 0);
+	for (size_t i = 0; i < status->nr_patches; i++)
+		if (strcmp(status->patches[i].name, name) == 0)
+			is_kept = strcmp(status->patches[i].state, "kept") == 0;
+	upatch_status_free(status);
+	return is_kept;
+}
+
+void fixture_drop_kept(struct fixture *f, const char *name)
+{
+	for (int tries = 0; is_kept(f, name); tries++) {
+		assert_true(tries < KEPT_TRIES);
+		/* Commands that use the stack in different ways. */
+		(void)fixture_ask(f, tries % 2 ? "twin" : "eintr");
+		assert_int_equal(upatch_target_revert(f->target, name, NULL, NULL), 0);
+	}
 }
 
 void fixture_apply_refused(struct fixture *f, const char *name, const char *source,

@@ -51,6 +51,12 @@ struct upatch_patch *fixture_patch(struct fixture *f, const char *name, const ch
 void fixture_apply(struct fixture *f, const char *name, const char *source);
 void fixture_revert(struct fixture *f, const char *name);
 
+/*
+ * Have a patch unmapped that was reverted and kept: a word that an earlier call left in what is now a
+ * live frame looks like a reference. The victim moves on and the revert is repeated, as an admin would.
+ */
+void fixture_drop_kept(struct fixture *f, const char *name);
+
 /* Apply with a time-out of @timeout_ms, which must be refused for @reason. */
 void fixture_apply_refused(struct fixture *f, const char *name, const char *source,
 			   unsigned int timeout_ms, enum upatch_reason reason);
