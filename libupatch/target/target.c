@@ -103,7 +103,8 @@ static int choose_thread(struct target *t, struct diag *d, pid_t pid)
 			"the process has exited and its parent has not collected it yet");
 }
 
-static int check_tracer(struct target *t, struct diag *d, pid_t pid)
+/* Nobody else holds it, and its returns may be led into a signal frame. */
+static int check_usable(struct target *t, struct diag *d, pid_t pid)
 {
 	struct diag_where where = { .pid = pid };
 	struct proc_status status;
@@ -114,6 +115,11 @@ static int check_tracer(struct target *t, struct diag *d, pid_t pid)
 	r = proc_read_status(t->procfd, 0, &status);
 	if (r < 0)
 		return raise_open(d, pid, r);
+	if (status.has_shadow_stack)
+		return diag_err(
+			d, -EOPNOTSUPP, UPATCH_E_SHADOW_STACK, &where,
+			"it has a user shadow stack, which forbids returning into the signal "
+			"frames that system calls in it need");
 	if (!status.tracer)
 		return 0;
 	(void)snprintf(path, sizeof(path), "/proc/%d", (int)status.tracer);
@@ -176,7 +182,7 @@ int target_open(struct diag *d, pid_t pid, struct target **ret)
 	r = choose_thread(t, d, pid);
 	if (r < 0)
 		return r;
-	r = check_tracer(t, d, pid);
+	r = check_usable(t, d, pid);
 	if (r < 0)
 		return r;
 	t->memfd = openat(t->threadfd, "mem", O_RDWR | O_CLOEXEC);
