@@ -24,6 +24,12 @@ static bool is_letter(int key)
 	return key < 256;
 }
 
+/* "[=SECONDS]": the value may be left out. */
+static bool is_optional(const struct args_option *option)
+{
+	return option->value && option->value[0] == '[';
+}
+
 /* --- help ------------------------------------------------------------------------------------ */
 
 static void print_options(const struct args_option *options)
@@ -34,7 +40,8 @@ static void print_options(const struct args_option *options)
 		snprintf(left, sizeof(left), "%s%c%s --%s%s%s", is_letter(options->key) ? "-" : " ",
 			 is_letter(options->key) ? options->key : ' ',
 			 is_letter(options->key) ? "," : " ", options->name,
-			 options->value ? " " : "", options->value ? options->value : "");
+			 options->value && !is_optional(options) ? " " : "",
+			 options->value ? options->value : "");
 		printf("  %-28s %s\n", left, options->help);
 	}
 }
@@ -61,7 +68,9 @@ static void add_options(struct getopt_tables *tables, const struct args_option *
 	for (; options->name && tables->nr_longs < OPTIONS_MAX; options++) {
 		tables->longs[tables->nr_longs++] = (struct option){
 			.name = options->name,
-			.has_arg = options->value ? required_argument : no_argument,
+			.has_arg = is_optional(options) ? optional_argument
+				   : options->value	? required_argument
+							: no_argument,
 			.val = options->key,
 		};
 		if (!is_letter(options->key))

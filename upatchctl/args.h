@@ -13,7 +13,7 @@
 struct args_option {
 	int key;
 	const char *name;
-	const char *value; /* what the help calls it; NULL: the option takes none */
+	const char *value; /* what the help calls it; NULL: it takes none; "[=X]": or none */
 	const char *help;
 };
 

@@ -19,6 +19,7 @@ enum {
 	KEY_CFLAG,
 	KEY_COMPILER,
 	KEY_REPLACE,
+	KEY_STACK_ORDER,
 };
 
 struct build_settings {
@@ -46,6 +47,7 @@ static const struct args_option build_options[] = {
 	{ KEY_DESCRIPTION, "description", "TEXT", "what it is good for" },
 	{ KEY_CVE, "cve", "ID", "a CVE that it fixes; may be repeated" },
 	{ KEY_REPLACE, "replace", NULL, "it supersedes all other patches" },
+	{ KEY_STACK_ORDER, "stack-order", "strict|any", "may it be reverted under newer ones" },
 	{ KEY_CFLAG, "cflag", "FLAG", "a flag for the compiler; may be repeated" },
 	{ KEY_COMPILER, "compiler", "COMMAND", "the compiler; default: $CC or cc" },
 	{},
@@ -91,6 +93,12 @@ static int take_build(struct cli *cli, int key, const char *value, void *userdat
 		break;
 	case KEY_COMPILER:
 		settings->opts.compiler = value;
+		break;
+	case KEY_STACK_ORDER:
+		settings->opts.strict = strcmp(value, "strict") == 0;
+		if (!settings->opts.strict && strcmp(value, "any") != 0)
+			return cli_usage(cli, "option '--stack-order': '%s' is not strict or any",
+					 value);
 		break;
 	case KEY_REPLACE:
 		settings->opts.replace = true;

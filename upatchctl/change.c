@@ -9,11 +9,12 @@
 #include "targets.h"
 #include "verbs.h"
 
-/* apply and revert: the same work, but for the call in the middle. */
+/* apply, revert and wait: the same work, but for the call in the middle. */
 
 enum {
-	KEY_TIMEOUT = 0x100,
+	KEY_WAIT = 0x100,
 	KEY_NO_WAIT,
+	KEY_SCAN_MEMORY,
 	DEFAULT_TIMEOUT_MS = 10000,
 };
 
@@ -48,12 +49,19 @@ static int run_revert(struct upatch_target *target, const struct change *change,
 	return upatch_target_revert(target, change->name, &change->opts, ret);
 }
 
+static int run_wait(struct upatch_target *target, const struct change *change,
+		    struct upatch_cost *ret)
+{
+	return upatch_target_wait(target, &change->opts, ret);
+}
+
 /* --- command line ---------------------------------------------------------------------------- */
 
 static const struct args_option change_options[] = {
 	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },
-	{ KEY_TIMEOUT, "timeout", "SECONDS", "how long threads may take to leave; default: 10" },
+	{ KEY_WAIT, "wait", "[=SECONDS]", "wait until it completes; default: 10 seconds" },
 	{ KEY_NO_WAIT, "no-wait", NULL, "begin, do not wait until it completes" },
+	{ KEY_SCAN_MEMORY, "scan-memory", NULL, "functions suspended in coroutines count, too" },
 	{},
 };
 
@@ -64,13 +72,17 @@ static int take_change(struct cli *cli, int key, const char *value, void *settin
 	switch (key) {
 	case 'p':
 		return targets_take(cli, value, &change->targets);
-	case KEY_TIMEOUT:
-		if (number_seconds(value, &change->opts.timeout_ms) < 0)
-			return cli_usage(cli, "option '--timeout': '%s' is no number of seconds",
+	case KEY_WAIT:
+		change->opts.flags &= ~(unsigned int)UPATCH_NO_WAIT;
+		if (value && number_seconds(value, &change->opts.timeout_ms) < 0)
+			return cli_usage(cli, "option '--wait': '%s' is no number of seconds",
 					 value);
 		break;
 	case KEY_NO_WAIT:
 		change->opts.flags |= UPATCH_NO_WAIT;
+		break;
+	case KEY_SCAN_MEMORY:
+		change->opts.flags |= UPATCH_SCAN_MEMORY;
 		break;
 	}
 	return 0;
@@ -86,6 +98,13 @@ static const struct args apply_args = {
 static const struct args revert_args = {
 	.synopsis = "-p PID... NAME [OPTION]...",
 	.summary = "Disable the patch of that name in running processes.",
+	.options = change_options,
+	.take = take_change,
+};
+
+static const struct args wait_args = {
+	.synopsis = "-p PID... [OPTION]...",
+	.summary = "Carry on with the open transitions of running processes, whoever began them.",
 	.options = change_options,
 	.take = take_change,
 };
@@ -121,16 +140,15 @@ static const char *state_of(int outcome, enum upatch_exit status)
 
 static void put_outcome(struct cli *cli, struct json_object *row, int outcome)
 {
-	enum upatch_exit status = outcome == UPATCH_PENDING ? UPATCH_EXIT_PENDING
-							    : UPATCH_EXIT_DONE;
+	enum upatch_exit status = UPATCH_EXIT_DONE;
 
-	if (outcome < 0) {
+	/* Pending, there is a thread to tell about. */
+	if (outcome != UPATCH_DONE) {
 		model_put_string(row, "reason",
 				 upatch_reason_name(upatch_ctx_error(cli->ctx)->reason));
 		status = cli_fail(cli);
 	} else {
 		model_put(row, "reason", NULL);
-		cli_worsen(cli, status);
 	}
 	model_put_string(row, "state", state_of(outcome, status));
 	model_put_number(row, "exit", status);
@@ -152,7 +170,7 @@ static struct json_object *change_target(struct cli *cli, const struct change *c
 	int r;
 
 	targets_put(row, pid);
-	model_put_string(row, "patch", change->name);
+	model_put_string(row, "patch", change->name); /* not known to wait: null */
 	r = upatch_target_open(cli->ctx, pid, &target);
 	if (r >= 0)
 		r = change->run(target, change, &cost);
@@ -186,8 +204,6 @@ static int change_parse(struct cli *cli, int argc, char *argv[], const struct ar
 	r = args_parse(cli, argc, argv, args, ret);
 	if (r != ARGS_READY)
 		return r;
-	if (ret->opts.flags & UPATCH_NO_WAIT)
-		ret->opts.timeout_ms = 0;
 	return targets_needed(cli, &ret->targets);
 }
 
@@ -224,6 +240,22 @@ int verb_revert(int argc, char *argv[], void *userdata)
 	if (r != ARGS_READY)
 		return r;
 	r = args_operand(cli, argc, argv, "the name of the patch", &change.name);
+	if (r < 0)
+		return r;
+	change_targets(cli, &change);
+	return 0;
+}
+
+int verb_wait(int argc, char *argv[], void *userdata)
+{
+	struct cli *cli = userdata;
+	_cleanup_(change_deinit) struct change change = { .run = run_wait };
+	int r;
+
+	r = change_parse(cli, argc, argv, &wait_args, &change);
+	if (r != ARGS_READY)
+		return r;
+	r = args_no_operand(cli, argc, argv);
 	if (r < 0)
 		return r;
 	change_targets(cli, &change);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "args.h"
@@ -10,6 +9,7 @@
 #include "progress.h"
 #include "table.h"
 #include "targets.h"
+#include "threadview.h"
 #include "verbs.h"
 
 static const struct args_option check_options[] = {
@@ -59,12 +59,6 @@ static void print_results(const struct cli *cli, FILE *out)
 
 /* --- model ----------------------------------------------------------------------------------- */
 
-static void put_reason(struct json_object *object, const struct upatch_error *error)
-{
-	model_put_string(object, "reason",
-			 error->reason ? upatch_reason_name(error->reason) : NULL);
-}
-
 static struct json_object *func_object(const struct upatch_check_func *func)
 {
 	struct json_object *object = model_object();
@@ -76,63 +70,14 @@ static struct json_object *func_object(const struct upatch_check_func *func)
 	else
 		model_put(object, "addr", NULL);
 	model_put(object, "patched", must(json_object_new_boolean(func->is_patched)));
-	put_reason(object, &func->error);
+	threadview_put_reason(object, &func->error);
 	return object;
-}
-
-static struct json_object *frame_object(const struct upatch_frame *frame)
-{
-	struct json_object *object = model_object();
-
-	model_put_address(object, "pc", frame->pc);
-	model_put_string(object, "function", frame->function);
-	model_put_number(object, "offset", frame->offset);
-	model_put_string(object, "object", frame->object);
-	return object;
-}
-
-static struct json_object *thread_object(const struct upatch_thread *thread)
-{
-	struct json_object *object = model_object();
-	struct json_object *frames = model_array();
-
-	for (size_t i = 0; i < thread->nr_frames; i++)
-		model_append(frames, frame_object(&thread->frames[i]));
-	model_put_number(object, "tid", (uint64_t)thread->tid);
-	model_put_string(object, "comm", thread->comm);
-	model_put(object, "state", must(json_object_new_int(thread->state)));
-	put_reason(object, &thread->error);
-	model_put_string(object, "function", thread->error.function);
-	model_put(object, "frames", frames);
-	return object;
-}
-
-/* A new string: the backtrace, a line for each frame; NULL when there is none. */
-static char *thread_backtrace(const struct upatch_thread *thread)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *f;
-
-	if (thread->nr_frames == 0)
-		return NULL;
-	f = must(open_memstream(&text, &size));
-	for (size_t i = 0; i < thread->nr_frames; i++) {
-		const struct upatch_frame *frame = &thread->frames[i];
-
-		fprintf(f, "%s#%zu 0x%" PRIx64 " %s+0x%" PRIx64 " (%s)", i ? "\n" : "", i,
-			frame->pc, frame->function ? frame->function : "?", frame->offset,
-			frame->object ? frame->object : "?");
-	}
-	if (fclose(f) != 0)
-		(void)must(NULL); /* a stream in memory fails for want of it only */
-	return text;
 }
 
 static void add_thread_error(struct cli *cli, const struct upatch_check *check,
 			     const struct upatch_thread *thread)
 {
-	_cleanup_free_ char *backtrace = thread_backtrace(thread);
+	_cleanup_free_ char *backtrace = threadview_backtrace(thread);
 	struct upatch_error error = thread->error;
 
 	if (!error.patch)
@@ -216,7 +161,7 @@ static void put_check(struct cli *cli, struct json_object *row, const struct upa
 	for (size_t i = 0; i < check->nr_funcs; i++)
 		model_append(funcs, func_object(&check->funcs[i]));
 	for (size_t i = 0; i < check->nr_threads; i++)
-		model_append(threads, thread_object(&check->threads[i]));
+		model_append(threads, threadview_object(&check->threads[i]));
 	put_verdict(row, add_errors(cli, check));
 	model_put(row, "funcs", funcs);
 	model_put(row, "threads", threads);

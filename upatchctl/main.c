@@ -14,6 +14,10 @@ static const struct verb verbs[] = {
 	{ "check", verb_check, "find out what apply would meet, changing nothing" },
 	{ "apply", verb_apply, "enable a patch in running processes" },
 	{ "revert", verb_revert, "disable a patch in running processes" },
+	{ "wait", verb_wait, "carry on with open transitions" },
+	{ "threads", verb_threads, "list threads, and what holds those that have not switched" },
+	{ "force", verb_force, "switch the threads that hold a transition" },
+	{ "gc", verb_gc, "unmap what was kept, once nothing refers to it" },
 	{ "status", verb_status, "list patched processes and their patches" },
 	{},
 };

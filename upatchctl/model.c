@@ -177,6 +177,7 @@ struct json_object *model_patch(const struct upatch_patch_info *info)
 	model_put_string(patch, "description", info->description);
 	model_put_string(patch, "arch", info->arch);
 	model_put(patch, "replace", must(json_object_new_boolean(info->replace)));
+	model_put_string(patch, "stack_order", info->strict ? "strict" : "any");
 	model_put(patch, "cves", cves);
 	model_put(patch, "objects", objects);
 	return patch;

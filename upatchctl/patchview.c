@@ -15,6 +15,7 @@ static const struct table_column patch_fields[] = {
 	{ "cves", "CVEs:" },
 	{ "arch", "architecture:" },
 	{ "replace", "replace:" },
+	{ "stack_order", "stack order:" },
 	{},
 };
 

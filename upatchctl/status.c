@@ -39,6 +39,8 @@ static const struct table_column patch_columns[] = {
 	{ "name", "PATCH" },
 	{ "version", "VERSION" },
 	{ "state", "STATE", TABLE_STATE },
+	{ "because", "BECAUSE" },
+	{ "nr_blocked", "BLOCKED", TABLE_RIGHT },
 	{ "seq", "SEQ", TABLE_RIGHT },
 	{ "enabled_at", "ENABLED-AT" },
 	{},
@@ -148,12 +150,23 @@ static struct json_object *patch_object(const struct upatch_status_patch *status
 {
 	struct json_object *patch = model_object();
 	struct json_object *objects = model_array();
+	struct json_object *blocked = model_array();
 
 	for (size_t i = 0; i < status->nr_objects; i++)
 		model_append(objects, object_object(&status->objects[i]));
 	model_put_string(patch, "name", status->name);
 	model_put_string(patch, "version", status->version);
 	model_put_string(patch, "state", status->state);
+	model_put_string(patch, "because", status->reason);
+	model_put(patch, "replace", must(json_object_new_boolean(status->replace)));
+	model_put(patch, "forced", must(json_object_new_boolean(status->forced)));
+	for (size_t i = 0; i < status->nr_blocked; i++)
+		model_append(blocked, must(json_object_new_int(status->blocked[i])));
+	model_put(patch, "blocked", blocked);
+	if (status->blocked)
+		model_put_number(patch, "nr_blocked", status->nr_blocked);
+	else
+		model_put(patch, "nr_blocked", NULL);
 	model_put_number(patch, "seq", status->seq);
 	if (status->enabled_at)
 		model_put_time(patch, "enabled_at", status->enabled_at);

@@ -22,6 +22,10 @@ int verb_inspect(int argc, char *argv[], void *userdata);
 int verb_check(int argc, char *argv[], void *userdata);
 int verb_apply(int argc, char *argv[], void *userdata);
 int verb_revert(int argc, char *argv[], void *userdata);
+int verb_wait(int argc, char *argv[], void *userdata);
+int verb_force(int argc, char *argv[], void *userdata);
+int verb_threads(int argc, char *argv[], void *userdata);
 int verb_status(int argc, char *argv[], void *userdata);
+int verb_gc(int argc, char *argv[], void *userdata);
 
 #endif

@@ -6,7 +6,7 @@
  * What upatch keeps in a target's memory, so that any later process can list, finish or undo what
  * an earlier one did. Freestanding: code that runs inside a target includes this, too.
  *
- *   record	one mapping: header, regions, patches, laggards. Found by its shape and its magic.
+ *   record	one mapping: header, regions, patches, laggards. Found by its shape and its magic
  *   meta	one mapping per patch: what it changes, in full
  *   payload	one mapping per patch and object: text, read-only data, data
  *   island	one mapping per object and set of newly patched functions: slots
@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 enum {
-	UPATCH_ABI_VERSION = 1,
+	UPATCH_ABI_VERSION = 2,
 	UPATCH_REGIONS_MAX = 512,
 	UPATCH_PATCHES_MAX = 128,
 	UPATCH_LAGGARD_BUCKETS = 16384,
@@ -44,20 +44,31 @@ enum {
 /* --- laggards ----------------------------------------------------------------------------- */
 
 /*
- * The threads that still run the old version while a transition is open. Open addressing, linear
- * probing; at least half of the buckets are 0, so that every search ends. A key is a thread
- * pointer: 0 was never used, 1 is a thread that has switched.
+ * The threads that have not switched while a transition is open. Open addressing, linear probing;
+ * at least half of the buckets in use are 0, so that every search ends. A key is a thread pointer:
+ * 0 was never used, 1 is a thread that has switched.
  *
- * @armed:   0: every thread runs the old version; 1: those listed do, the others the new one
- * @mask:    number of buckets - 1
- * @null_tp: 1: threads whose thread pointer is 0 run the old version
+ * @mask:    number of buckets in use - 1
+ * @null_tp: 1: threads whose thread pointer is 0 are listed
+ * @invert:  0: those listed run the old version, the others the new one; 1: the other way round
+ * @tids:    of the thread that each key belongs to
  */
 struct upatch_laggards {
-	uint64_t armed;
 	uint64_t mask;
 	uint64_t null_tp;
+	uint64_t invert;
 	uint64_t reserved;
-	uint64_t keys[];
+	uint64_t keys[UPATCH_LAGGARD_BUCKETS];
+	uint32_t tids[UPATCH_LAGGARD_BUCKETS];
+};
+
+/*
+ * The word that all dispatchers look at: the address of the table that counts; 0: every thread
+ * runs the old version. Storing it is the instant at which all functions change at once, and
+ * so is storing the other table's address, which turns the transition around.
+ */
+struct upatch_switch {
+	uint64_t active;
 };
 
 /* First bucket to look into, before masking. Slots' dispatchers compute the same. */
@@ -96,7 +107,7 @@ struct upatch_region {
 
 /*
  *   LOADING	nothing refers to it yet: unmap it and forget it
- *   ENABLING	its transition is open (see laggards.armed)
+ *   ENABLING	its transition is open, or begins, or ends (see struct upatch_switch)
  *   ENABLED
  *   DISABLING	likewise
  *   UNLOADING	no thread can come to it any more: unmap it and forget it
@@ -112,11 +123,24 @@ enum upatch_patch_state {
 	UPATCH_PATCH_KEPT = 6,
 };
 
+enum upatch_patch_flags {
+	UPATCH_PATCH_FORCED = 1, /* threads may be anywhere in it: it is never unmapped */
+};
+
+/* Why a patch is KEPT. */
+enum upatch_kept_reason {
+	UPATCH_KEPT_FORCED = 1,
+	UPATCH_KEPT_REFERENCED = 2,
+	UPATCH_KEPT_UNKNOWN = 3, /* too much memory to search for references */
+};
+
 struct upatch_patch_entry {
 	uint64_t seq; /* order of enabling: the greatest enabled one wins */
 	uint64_t meta_addr;
 	uint32_t meta_size;
 	uint32_t state;
+	uint32_t flags; /* enum upatch_patch_flags */
+	uint32_t kept_reason;
 };
 
 struct upatch_record {
@@ -131,18 +155,18 @@ struct upatch_record {
 	struct upatch_region regions[UPATCH_REGIONS_MAX];
 };
 
-/* The mapping: header, laggards. Its size and address are unlikely enough to be searched for. */
+/* The mapping: header, switch, two tables. Its size and address are unlikely enough to be found. */
 enum {
-	UPATCH_LAGGARDS_OFFSET = 8 * UPATCH_PAGE_SIZE,
-	UPATCH_RECORD_SIZE = UPATCH_LAGGARDS_OFFSET + 33 * UPATCH_PAGE_SIZE,
+	UPATCH_LAGGARDS_SIZE = 49 * UPATCH_PAGE_SIZE,
+	UPATCH_SWITCH_OFFSET = 8 * UPATCH_PAGE_SIZE,
+	UPATCH_LAGGARDS_OFFSET = UPATCH_SWITCH_OFFSET + UPATCH_PAGE_SIZE,
+	UPATCH_RECORD_SIZE = UPATCH_LAGGARDS_OFFSET + 2 * UPATCH_LAGGARDS_SIZE,
 	UPATCH_RECORD_ALIGN_BITS = 24, /* the address's lower bits are always the same */
 };
 #define UPATCH_RECORD_ADDR_LOW 0x75a000ull
 
-_Static_assert(sizeof(struct upatch_record) <= UPATCH_LAGGARDS_OFFSET, "header too large");
-_Static_assert(sizeof(struct upatch_laggards) + 8 * UPATCH_LAGGARD_BUCKETS <=
-		       UPATCH_RECORD_SIZE - UPATCH_LAGGARDS_OFFSET,
-	       "laggards too large");
+_Static_assert(sizeof(struct upatch_record) <= UPATCH_SWITCH_OFFSET, "header too large");
+_Static_assert(sizeof(struct upatch_laggards) <= UPATCH_LAGGARDS_SIZE, "laggards too large");
 
 /* --- meta -------------------------------------------------------------------------------------- */
 
@@ -178,6 +202,11 @@ struct upatch_meta_object {
 	uint64_t eh_frame_hdr_size;
 };
 
+enum upatch_meta_flags {
+	UPATCH_META_REPLACE = 1, /* while it is enabled, those enabled before it are not */
+	UPATCH_META_STRICT = 2,	 /* neither it nor what it is on may go before what is on it */
+};
+
 /* Followed by objects, funcs, ranges and strings at the offsets given. */
 struct upatch_meta {
 	uint8_t magic[8];
@@ -187,7 +216,7 @@ struct upatch_meta {
 	uint64_t enabled_at; /* CLOCK_REALTIME, seconds */
 	char name[UPATCH_NAME_SIZE];
 	char patch_version[UPATCH_NAME_SIZE];
-	uint32_t flags;
+	uint32_t flags; /* enum upatch_meta_flags */
 	uint32_t nr_objects;
 	uint32_t nr_funcs;
 	uint32_t nr_ranges;
@@ -211,8 +240,8 @@ struct upatch_slot_insn {
  * jumps through.
  *
  * @winner: where calls go: a replacement, the gateway, or while a transition is open the dispatcher
- * @old:    where the dispatcher sends laggards
- * @new:    and everybody else
+ * @old:    where the dispatcher sends threads that run the version from before the transition
+ * @new:    and those that run the one from after it
  * @is_armed: the jump at @entry_addr is written, or was about to be
  */
 struct upatch_slot {

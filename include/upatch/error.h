@@ -76,9 +76,10 @@ enum upatch_exit {
 	/* consistency */ \
 	X(EXISTS,          "exists",           UPATCH_EXIT_REFUSED, "a patch of that name is enabled already") \
 	X(NOT_APPLIED,     "not-applied",      UPATCH_EXIT_NOTHING, "see upatchctl status for the names of enabled patches") \
-	X(BUSY,            "busy",             UPATCH_EXIT_REFUSED, "wait until the open transition completes, or reverse it") \
-	X(IN_FUNCTION,     "in-function",      UPATCH_EXIT_PENDING, "try again, raise --timeout, or see where the thread blocks") \
-	X(UNRELIABLE,      "unreliable",       UPATCH_EXIT_PENDING, "the stack cannot be walked to its root: try again later") \
+	X(BUSY,            "busy",             UPATCH_EXIT_REFUSED, "wait until the open transition completes (upatchctl wait), reverse it or force it") \
+	X(NO_TRANSITION,   "no-transition",    UPATCH_EXIT_NOTHING, "see upatchctl status: no patch of the target is enabling or disabling") \
+	X(IN_FUNCTION,     "in-function",      UPATCH_EXIT_PENDING, "wait with upatchctl wait, see upatchctl threads, switch it with upatchctl force, or revert") \
+	X(UNRELIABLE,      "unreliable",       UPATCH_EXIT_PENDING, "wait with upatchctl wait, see upatchctl threads, switch it with upatchctl force, or revert") \
 	X(STACK_ORDER,     "stack-order",      UPATCH_EXIT_REFUSED, "revert the newer patches first")
 /* clang-format on */
 

@@ -85,6 +85,7 @@ struct upatch_patch_info {
 	const char *description; /* or "" */
 	const char *arch;	 /* "x86_64" */
 	bool replace;
+	bool strict; /* stack_order=strict */
 	const char *const *cves;
 	size_t nr_cves;
 	const struct upatch_object_info *objects;
@@ -113,13 +114,14 @@ int upatch_target_open(struct upatch_ctx *ctx, pid_t pid, struct upatch_target *
 void upatch_target_close(struct upatch_target *target);
 
 enum upatch_flags {
-	UPATCH_NO_WAIT = 1, /* one attempt, whatever the time-out */
+	UPATCH_NO_WAIT = 1,	/* begin, and leave the transition open when threads lag behind */
+	UPATCH_SCAN_MEMORY = 2, /* functions suspended on stacks of no thread count, too */
 };
 
 struct upatch_options {
 	size_t size;		 /* sizeof(struct upatch_options) */
 	unsigned int flags;	 /* enum upatch_flags */
-	unsigned int timeout_ms; /* how long threads may take to leave; 0: one attempt */
+	unsigned int timeout_ms; /* how long to wait for threads to leave; 0: as UPATCH_NO_WAIT */
 };
 
 /* What an operation cost the target. All times in nanoseconds. */
@@ -130,10 +132,14 @@ struct upatch_cost {
 	unsigned int threads;	/* in the last stop */
 };
 
-/* Outcomes. */
+/*
+ * Outcomes. After UPATCH_PENDING the transition is open, every thread runs either the old version or
+ * the new one, and upatch_ctx_error() tells about a thread that holds it: UPATCH_E_IN_FUNCTION or
+ * UPATCH_E_UNRELIABLE, with thread, function and backtrace.
+ */
 enum upatch_outcome {
 	UPATCH_DONE = 0,
-	UPATCH_PENDING = 1, /* some threads still run the old version */
+	UPATCH_PENDING = 1,
 };
 
 /**
@@ -141,18 +147,24 @@ enum upatch_outcome {
  * @opts: or NULL for the defaults (wait 10 s)
  * @cost: or NULL
  *
- * A failure leaves the target byte for byte as it was. That a thread is inside an affected function
- * until the deadline is a failure, too: UPATCH_E_IN_FUNCTION, with thread, function and backtrace.
- * Return: UPATCH_DONE, or -errno.
+ * A failure leaves the target byte for byte as it was. When threads are inside functions that change,
+ * all others switch at once, and those switch one by one as they leave, until the time-out. While the
+ * patch is being disabled this reverses that. A patch that is being enabled is waited for.
+ *
+ * Return: UPATCH_DONE, UPATCH_PENDING, or -errno: UPATCH_E_BUSY when the transition of another patch
+ * is open, UPATCH_E_EXISTS, ...
  */
 int upatch_target_apply(struct upatch_target *target, struct upatch_patch *patch,
 			const struct upatch_options *opts, struct upatch_cost *cost);
 
-/** upatch_target_revert() - disable the patch of that name; otherwise as upatch_target_apply() */
+/**
+ * upatch_target_revert() - disable the patch of that name; otherwise as upatch_target_apply()
+ * While it is being enabled this reverses that.
+ */
 int upatch_target_revert(struct upatch_target *target, const char *name,
 			 const struct upatch_options *opts, struct upatch_cost *cost);
 
-/* --- check: what apply would do ------------------------------------------------------------- */
+/* --- transitions --------------------------------------------------------------------------- */
 
 struct upatch_frame {
 	uint64_t pc;
@@ -169,6 +181,54 @@ struct upatch_thread {
 	const struct upatch_frame *frames;
 	size_t nr_frames;
 };
+
+struct upatch_threads {
+	pid_t pid;
+	const char *patch; /* whose transition is, or was, open; NULL: none */
+	const struct upatch_thread *threads;
+	size_t nr_threads;
+};
+
+/**
+ * upatch_target_threads() - all threads with their stacks, and which version they run
+ * Stops the target once.
+ * Return: 0 with @ret, or -errno.
+ */
+int upatch_target_threads(struct upatch_target *target, struct upatch_threads **ret);
+void upatch_threads_free(struct upatch_threads *threads);
+
+/**
+ * upatch_target_wait() - carry on with the open transition, whoever began it
+ * Return: UPATCH_DONE, also when none is open, UPATCH_PENDING, or -errno.
+ */
+int upatch_target_wait(struct upatch_target *target, const struct upatch_options *opts,
+		       struct upatch_cost *cost);
+
+/**
+ * upatch_target_force() - switch the threads that hold the open transition, wherever they are
+ * @ret: or NULL; the threads that were forced, with their stacks at that moment
+ *
+ * They may run old code together with new until they leave it. What may no longer be unmapped is
+ * marked: when disabling, that patch; when enabling a replace patch, all others.
+ *
+ * Return: UPATCH_DONE, or -errno: UPATCH_E_NO_TRANSITION when none is open.
+ */
+int upatch_target_force(struct upatch_target *target, struct upatch_threads **ret,
+			struct upatch_cost *cost);
+
+/* What became of the patches that were kept. */
+struct upatch_gc {
+	unsigned int freed;
+	unsigned int kept;
+};
+
+/**
+ * upatch_target_gc() - unmap disabled patches that nothing refers to any more
+ * Return: 0 with @ret, whatever was freed, or -errno.
+ */
+int upatch_target_gc(struct upatch_target *target, struct upatch_gc *ret);
+
+/* --- check: what apply would do ------------------------------------------------------------- */
 
 struct upatch_check_func {
 	const char *object;
@@ -220,7 +280,12 @@ struct upatch_status_object {
 struct upatch_status_patch {
 	const char *name;
 	const char *version;
-	const char *state;   /* "enabling", "enabled", "disabling", "interrupted", "kept" */
+	const char *state;    /* "enabling", "enabled", "disabling", "interrupted", "kept" */
+	const char *reason;   /* kept: why; else NULL */
+	bool replace;	      /* it superseded all others */
+	bool forced;	      /* threads were forced: it is never unmapped */
+	const pid_t *blocked; /* enabling, disabling: threads that have not switched */
+	size_t nr_blocked;
 	uint64_t seq;	     /* order of enabling, from 1 */
 	uint64_t enabled_at; /* CLOCK_REALTIME, seconds */
 	const struct upatch_status_object *objects;
@@ -252,7 +317,8 @@ struct upatch_build_options {
 	const char *const *objects; /* NULL-terminated, "NAME=PATH", or NULL */
 	const char *const *cflags;  /* NULL-terminated, added last, or NULL */
 	const char *compiler;	    /* NULL: $CC or cc */
-	bool replace;
+	bool replace;		    /* the patch supersedes all others */
+	bool strict;		    /* newer patches of its functions must be reverted first */
 };
 
 /**

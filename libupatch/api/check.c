@@ -5,17 +5,15 @@
 #include <upatch/upatch.h>
 
 #include "api/ctx.h"
+#include "api/view.h"
 #include "base/array.h"
-#include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/export.h"
-#include "livepatch/backtrace.h"
 #include "livepatch/check.h"
 #include "livepatch/record.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
 #include "target/target.h"
-#include "target/unwind.h"
 
 enum {
 	CHECK_TIMEOUT_MS = 1000,
@@ -31,30 +29,6 @@ struct report {
 	bool has_failed; /* out of memory */
 };
 
-static const char *copy(const char *s)
-{
-	return s ? strdup(s) : NULL;
-}
-
-static void copy_error(const struct upatch_error *from, struct upatch_error *ret)
-{
-	*ret = *from;
-	ret->patch = copy(from->patch);
-	ret->object = copy(from->object);
-	ret->function = copy(from->function);
-	ret->message = strdup(from->message);
-	ret->detail = copy(from->detail);
-}
-
-static void free_error(const struct upatch_error *error)
-{
-	free((char *)error->patch);
-	free((char *)error->object);
-	free((char *)error->function);
-	free((char *)error->message);
-	free((char *)error->detail);
-}
-
 EXPORT void upatch_check_free(struct upatch_check *check)
 {
 	struct report *report = (struct report *)check;
@@ -64,23 +38,12 @@ EXPORT void upatch_check_free(struct upatch_check *check)
 	for (size_t i = 0; i < check->nr_funcs; i++) {
 		free((char *)check->funcs[i].object);
 		free((char *)check->funcs[i].function);
-		free_error(&check->funcs[i].error);
+		view_free_error(&check->funcs[i].error);
 	}
-	for (size_t i = 0; i < check->nr_threads; i++) {
-		const struct upatch_thread *thread = &check->threads[i];
-
-		for (size_t n = 0; n < thread->nr_frames; n++) {
-			free((char *)thread->frames[n].function);
-			free((char *)thread->frames[n].object);
-		}
-		free((void *)thread->frames);
-		free((char *)thread->comm);
-		free_error(&thread->error);
-	}
-	free_error(&check->error);
+	view_free_threads(report->threads, check->nr_threads);
+	view_free_error(&check->error);
 	free((char *)check->patch);
 	free(report->funcs);
-	free(report->threads);
 	free(report);
 }
 
@@ -103,65 +66,9 @@ static void add_func(const struct plan_object *object, const struct plan_func *f
 	f->addr = func->old_addr;
 	f->is_patched = func->is_patched;
 	if (error < 0) {
-		copy_error(&d->error, &f->error);
+		view_copy_error(&d->error, &f->error);
 		diag_clear(d);
 	}
-}
-
-static void fill_frames(struct session *session, const struct unwind_stack *stack,
-			struct upatch_thread *ret)
-{
-	struct upatch_frame *frames = calloc(stack->nr + 1, sizeof(*frames));
-
-	ret->frames = frames;
-	for (size_t i = 0; frames && i < stack->nr; i++) {
-		const struct unwind_frame *frame = &stack->frames[i];
-		struct backtrace_name name;
-
-		backtrace_name(session, frame->is_exact ? frame->pc : frame->pc - 1, &name);
-		frames[ret->nr_frames++] = (struct upatch_frame){
-			.pc = frame->pc,
-			.function = copy(name.function),
-			.offset = name.function ? name.offset + !frame->is_exact : 0,
-			.object = copy(name.object),
-		};
-	}
-}
-
-static void fill_thread(struct session *session, const struct check_thread *from,
-			struct upatch_thread *ret)
-{
-	bool is_lost = from->verdict == STACK_UNRELIABLE;
-	struct proc_stat stat = { .comm = "?" };
-
-	(void)proc_read_stat(session->target->procfd, from->tid, &stat); /* only for its name */
-	*ret = (struct upatch_thread){
-		.tid = from->tid,
-		.comm = strdup(stat.comm),
-		.state = -1,
-		.error = {
-			.reason = is_lost ? UPATCH_E_UNRELIABLE : UPATCH_E_IN_FUNCTION,
-			.error = -EAGAIN,
-			.pid = session->target->pid,
-			.tid = from->tid,
-			.function = copy(from->function),
-			.message = strdup(is_lost ? "its stack cannot be walked to its root"
-						  : "the thread is inside this function"),
-		},
-	};
-	fill_frames(session, from->stack, ret);
-}
-
-static int fill_threads(struct session *session, const struct check *check, struct report *report)
-{
-	report->threads = calloc(check->nr_threads + 1, sizeof(*report->threads));
-	if (!report->threads)
-		return diag_oom(session->diag);
-	report->public.threads = report->threads;
-	for (size_t i = 0; i < check->nr_threads; i++)
-		fill_thread(session, &check->threads[i],
-			    &report->threads[report->public.nr_threads++]);
-	return 0;
 }
 
 static int look(struct session *session, const struct patchfile *file, struct report *report)
@@ -175,7 +82,11 @@ static int look(struct session *session, const struct patchfile *file, struct re
 	r = check_patch(session, file, add_func, report, &check);
 	if (r < 0)
 		return r;
-	r = fill_threads(session, &check, report);
+	report->threads = view_threads(session, &check.threads);
+	if (!report->threads)
+		r = diag_oom(session->diag);
+	report->public.threads = report->threads;
+	report->public.nr_threads = check.threads.nr;
 	check_deinit(&check);
 	return r;
 }
@@ -185,7 +96,7 @@ static void fill_verdict(struct report *report, int error)
 {
 	const struct upatch_check *check = &report->public;
 
-	copy_error(&report->ctx->diag.error, &report->public.error);
+	view_copy_error(&report->ctx->diag.error, &report->public.error);
 	diag_clear(&report->ctx->diag);
 	report->public.applicable = error >= 0;
 	for (size_t i = 0; i < check->nr_funcs; i++)

@@ -90,6 +90,7 @@ static int new_info(const struct patchfile *file, struct upatch_patch_info **ret
 		.description = file->description,
 		.arch = arch ? arch->name : "?",
 		.replace = file->replace,
+		.strict = file->strict,
 		.cves = file->cves,
 		.nr_cves = file->nr_cves,
 		.objects = objects,

@@ -10,8 +10,9 @@
 #include "base/deadline.h"
 #include "base/export.h"
 #include "elf/image.h"
+#include "livepatch/laggards.h"
 #include "livepatch/record.h"
-#include "target/maps.h"
+#include "livepatch/session.h"
 #include "target/target.h"
 
 /* The public struct comes first, so that freeing one frees the other. */
@@ -21,22 +22,46 @@ struct status {
 	char exe[PATH_MAX];
 };
 
-static const char *state_name(enum upatch_patch_state state)
+/* An open transition goes where its table says; without one somebody died on the way to it. */
+static const char *state_name(const struct session *s, const struct laggards *laggards,
+			      size_t index)
 {
+	enum upatch_patch_state state = s->record.head->patches[index].state;
+
 	switch (state) {
 	case UPATCH_PATCH_ENABLED:
+		if (record_is_superseded(&s->record, index))
+			break;
 		return "enabled";
 	case UPATCH_PATCH_KEPT:
 		return "kept";
-	case UPATCH_PATCH_FREE:
-	case UPATCH_PATCH_LOADING:
 	case UPATCH_PATCH_ENABLING:
 	case UPATCH_PATCH_DISABLING:
+		if (!laggards->table)
+			break;
+		return (state == UPATCH_PATCH_ENABLING) != (laggards->table->invert != 0)
+			       ? "enabling"
+			       : "disabling";
+	case UPATCH_PATCH_FREE:
+	case UPATCH_PATCH_LOADING:
 	case UPATCH_PATCH_UNLOADING:
 		break;
 	}
-	/* There is no open transition without somebody at work on it. */
 	return "interrupted";
+}
+
+static const char *kept_reason(const struct upatch_patch_entry *entry)
+{
+	if (entry->state != UPATCH_PATCH_KEPT)
+		return NULL;
+	switch (entry->kept_reason) {
+	case UPATCH_KEPT_FORCED:
+		return "forced";
+	case UPATCH_KEPT_REFERENCED:
+		return "referenced";
+	default:
+		return "not searched";
+	}
 }
 
 static void free_object(const struct upatch_status_object *object)
@@ -56,6 +81,7 @@ EXPORT void upatch_status_free(struct upatch_status *status)
 		for (size_t n = 0; n < patch->nr_objects; n++)
 			free_object(&patch->objects[n]);
 		free((void *)patch->objects);
+		free((void *)patch->blocked);
 		free((char *)patch->name);
 		free((char *)patch->version);
 	}
@@ -90,8 +116,31 @@ static int fill_funcs(const struct record *record, const struct upatch_meta *met
 	return 0;
 }
 
-static int fill_patch(const struct record *record, size_t index, struct upatch_status_patch *ret)
+static int fill_blocked(const struct session *s, const struct laggards *laggards,
+			struct upatch_status_patch *ret)
 {
+	_cleanup_free_ struct laggard *list = NULL;
+	pid_t *blocked;
+	size_t nr;
+	int r;
+
+	r = laggards_list(s, laggards, &list, &nr);
+	if (r < 0)
+		return r;
+	blocked = calloc(nr + 1, sizeof(*blocked));
+	ret->blocked = blocked;
+	if (!blocked)
+		return -ENOMEM;
+	for (size_t i = 0; i < nr; i++)
+		blocked[ret->nr_blocked++] = list[i].tid;
+	return 0;
+}
+
+static int fill_patch(const struct session *s, const struct laggards *laggards, size_t index,
+		      struct upatch_status_patch *ret)
+{
+	const struct record *record = &s->record;
+	const struct upatch_patch_entry *entry = &record->head->patches[index];
 	const struct upatch_meta *meta = record->metas[index];
 	struct upatch_status_object *objects = calloc(meta->nr_objects + 1, sizeof(*objects));
 	int r = 0;
@@ -101,7 +150,10 @@ static int fill_patch(const struct record *record, size_t index, struct upatch_s
 	ret->version = strdup(meta->patch_version);
 	if (!objects || !ret->name || !ret->version)
 		return -ENOMEM;
-	ret->state = state_name(record->head->patches[index].state);
+	ret->state = state_name(s, laggards, index);
+	ret->reason = kept_reason(entry);
+	ret->replace = meta->flags & UPATCH_META_REPLACE;
+	ret->forced = entry->flags & UPATCH_PATCH_FORCED;
 	ret->seq = meta->seq;
 	ret->enabled_at = meta->enabled_at;
 	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++) {
@@ -119,6 +171,8 @@ static int fill_patch(const struct record *record, size_t index, struct upatch_s
 		objects[i].payload_size = o->payload_size;
 		r = fill_funcs(record, meta, i, &objects[i]);
 	}
+	if (r >= 0 && record_find_open(record) == (int)index)
+		r = fill_blocked(s, laggards, ret);
 	return r;
 }
 
@@ -127,7 +181,7 @@ static int fill_nameless(const struct record *record, size_t index, struct upatc
 {
 	ret->name = strdup("?");
 	ret->version = strdup("");
-	ret->state = state_name(record->head->patches[index].state);
+	ret->state = "interrupted";
 	ret->seq = record->head->patches[index].seq;
 	return ret->name && ret->version ? 0 : -ENOMEM;
 }
@@ -139,8 +193,10 @@ static int compare_seq(const void *a, const void *b)
 	return (x->seq > y->seq) - (x->seq < y->seq);
 }
 
-static int fill_patches(const struct record *record, struct upatch_status *ret)
+static int fill_patches(const struct session *s, const struct laggards *laggards,
+			struct upatch_status *ret)
 {
+	const struct record *record = &s->record;
 	struct upatch_status_patch *patches = calloc(UPATCH_PATCHES_MAX, sizeof(*patches));
 	int r = 0;
 
@@ -153,10 +209,29 @@ static int fill_patches(const struct record *record, struct upatch_status *ret)
 		if (record->head->patches[i].state == UPATCH_PATCH_FREE)
 			continue;
 		ret->nr_patches++;
-		r = record->metas[i] ? fill_patch(record, i, patch)
+		r = record->metas[i] ? fill_patch(s, laggards, i, patch)
 				     : fill_nameless(record, i, patch);
 	}
 	qsort(patches, ret->nr_patches, sizeof(*patches), compare_seq);
+	return r;
+}
+
+/* Of a session only what reading the record takes: nothing is stopped, no object is looked into. */
+static int read_target(struct session *s, struct upatch_status *ret)
+{
+	struct laggards laggards = { .index = -1 };
+	int r;
+
+	r = target_check_alive(s->target);
+	if (r >= 0)
+		r = target_maps(s->target, &s->maps);
+	if (r >= 0)
+		r = record_read(s->target, &s->maps, &s->record);
+	if (r >= 0 && s->record.addr && record_find_open(&s->record) >= 0)
+		r = laggards_read(s, &laggards);
+	if (r >= 0 && fill_patches(s, &laggards, ret) < 0)
+		r = diag_oom(s->diag);
+	laggards_deinit(&laggards);
 	return r;
 }
 
@@ -165,8 +240,7 @@ EXPORT int upatch_target_status(struct upatch_target *target, struct upatch_stat
 	struct upatch_ctx *ctx = target->ctx;
 	struct target *t = target->target;
 	struct status *status = calloc(1, sizeof(*status));
-	_cleanup_(maps_deinit) struct maps maps = {};
-	struct record record = {};
+	struct session session = { .target = t, .diag = &ctx->diag };
 	int r;
 
 	ctx_begin(ctx, t->pid, NULL);
@@ -176,14 +250,8 @@ EXPORT int upatch_target_status(struct upatch_target *target, struct upatch_stat
 	status->public.pid = t->pid;
 	status->public.comm = status->comm;
 	status->public.exe = target_exe(t, status->exe, sizeof(status->exe));
-	r = target_check_alive(t);
-	if (r >= 0)
-		r = target_maps(t, &maps);
-	if (r >= 0)
-		r = record_read(t, &maps, &record);
-	if (r >= 0 && fill_patches(&record, &status->public) < 0)
-		r = diag_oom(&ctx->diag);
-	record_deinit(&record);
+	r = read_target(&session, &status->public);
+	session_close(&session);
 	if (r < 0) {
 		upatch_status_free(&status->public);
 		return ctx_end(ctx, r);

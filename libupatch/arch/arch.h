@@ -70,8 +70,8 @@ struct arch_entry {
 /*
  * Where a slot's parts are, as offsets into its text and its data. Entry jumps land on @stub,
  * which jumps through the word at @winner: to the gateway, to a replacement, or, while a
- * transition is open, to @dispatcher, which jumps through the word at @old for laggards and at
- * @new for everybody else.
+ * transition is open, to @dispatcher, which jumps through the word at @old or at @new, as the
+ * table of laggards tells for the thread.
  */
 struct arch_slot_layout {
 	uint16_t text_size; /* of one slot, multiple of 16 */
@@ -217,10 +217,10 @@ struct arch_ops {
 	 * @slot_write: stub and dispatcher of one slot
 	 * @text_addr:	   where the slot's text will be
 	 * @data_addr:	   where its words will be; within 2 GiB
-	 * @laggards_addr: struct upatch_laggards, anywhere
+	 * @switch_addr: struct upatch_switch, anywhere
 	 * @buf:	   layout->text_size bytes; the gateway's room is left alone
 	 */
-	int (*slot_write)(uint64_t text_addr, uint64_t data_addr, uint64_t laggards_addr,
+	int (*slot_write)(uint64_t text_addr, uint64_t data_addr, uint64_t switch_addr,
 			  enum arch_slot_flags flags, uint8_t *buf);
 
 	/**

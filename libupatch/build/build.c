@@ -257,6 +257,7 @@ static int fill_manifest(struct build *b, struct manifest *m)
 	m->version = strdup(opts->version ? opts->version : "");
 	m->description = strdup(opts->description ? opts->description : "");
 	m->replace = opts->replace;
+	m->strict = opts->strict;
 	m->objects = calloc(b->nr_groups, sizeof(*m->objects));
 	if (!m->name || !m->version || !m->description || !m->objects)
 		return diag_oom(b->d);

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/check.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/array.h"
-#include "base/cleanup.h"
-#include "base/deadline.h"
 #include "base/diag.h"
 #include "livepatch/session.h"
-#include "livepatch/walk.h"
 #include "patchfile/patchfile.h"
-#include "target/freeze.h"
-#include "target/target.h"
 
 /* The code of the version that runs now. */
 static int add_func(struct session *s, const struct plan_func *f, struct stack_rule *rule)
@@ -52,50 +42,6 @@ static int make_rule(struct session *s, const struct plan *plan, struct stack_ru
 	return 0;
 }
 
-static int add_thread(struct check *check, size_t *alloc, const struct check_thread *thread)
-{
-	struct unwind_stack *stack;
-
-	if (!array_grow(check->threads, check->nr_threads, *alloc))
-		return -ENOMEM;
-	stack = malloc(sizeof(*stack));
-	if (!stack)
-		return -ENOMEM;
-	memcpy(stack, thread->stack, sizeof(*stack));
-	check->threads[check->nr_threads] = *thread;
-	check->threads[check->nr_threads++].stack = stack;
-	return 0;
-}
-
-static int look_at_threads(struct session *s, const struct stack_rule *rule, struct check *check)
-{
-	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
-	struct freeze freeze;
-	size_t alloc = 0;
-	int r;
-
-	if (!stack)
-		return diag_oom(s->diag);
-	r = freeze_all(s->target, s->deadline, &freeze);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < freeze.nr && r >= 0; i++) {
-		struct check_thread thread = { .tid = freeze.threads[i].tid, .stack = stack };
-		const struct stack_range *range;
-		enum unwind_outcome outcome;
-
-		if (freeze.threads[i].state == THREAD_GONE)
-			continue;
-		outcome = walk_thread(s, &freeze.threads[i], stack);
-		thread.verdict = stack_check(rule, stack, outcome, &range);
-		thread.function = range ? range->function : NULL;
-		if (thread.verdict != STACK_CLEAN)
-			r = add_thread(check, &alloc, &thread);
-	}
-	freeze_thaw(&freeze);
-	return r < 0 ? diag_oom(s->diag) : 0;
-}
-
 int check_patch(struct session *session, const struct patchfile *file, plan_func_fn fn,
 		void *userdata, struct check *ret)
 {
@@ -110,7 +56,7 @@ int check_patch(struct session *session, const struct patchfile *file, plan_func
 	if (r >= 0)
 		r = make_rule(session, &check.plan, &rule);
 	if (r >= 0)
-		r = look_at_threads(session, &rule, &check);
+		r = threads_blocked(session, &rule, &check.threads);
 	stack_rule_deinit(&rule);
 	if (r < 0) {
 		check_deinit(&check);
@@ -122,9 +68,7 @@ int check_patch(struct session *session, const struct patchfile *file, plan_func
 
 void check_deinit(struct check *check)
 {
-	for (size_t i = 0; i < check->nr_threads; i++)
-		free(check->threads[i].stack);
-	free(check->threads);
+	threads_deinit(&check->threads);
 	plan_deinit(&check->plan);
 	*check = (struct check){};
 }

@@ -4,25 +4,15 @@
 
 /* What enabling a patch would meet: a plan, and one look at all threads. */
 
-#include <sys/types.h>
-
 #include "livepatch/plan.h"
-#include "livepatch/stack.h"
+#include "livepatch/threads.h"
 
 struct patchfile;
 struct session;
 
-struct check_thread {
-	pid_t tid;
-	enum stack_verdict verdict;
-	const char *function;	    /* or NULL; borrowed from the patch file */
-	struct unwind_stack *stack; /* owned */
-};
-
 struct check {
 	struct plan plan;
-	struct check_thread *threads; /* those that enabling would have to wait for */
-	size_t nr_threads;
+	struct threads threads; /* those that enabling would have to wait for */
 };
 
 /**

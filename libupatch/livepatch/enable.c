@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "livepatch/complete.h"
 #include "livepatch/island.h"
 #include "livepatch/meta.h"
 #include "livepatch/plan.h"
@@ -175,8 +176,8 @@ static int write_payloads(struct session *s, struct plan *plan, size_t index)
 	return r;
 }
 
-static int switch_to(struct session *s, size_t index, enum transition_goal goal,
-		     const struct plan *plan)
+/* Go, as far as threads let us. Return: TRANSITION_DONE, TRANSITION_PENDING, or -errno raised. */
+static int switch_to(struct session *s, size_t index, enum rule_goal goal, const struct plan *plan)
 {
 	struct transition transition;
 	int r;
@@ -186,7 +187,9 @@ static int switch_to(struct session *s, size_t index, enum transition_goal goal,
 		r = transition_init(s, index, goal, plan, &transition);
 	if (r < 0)
 		return r;
-	r = transition_run(&transition);
+	r = transition_start(&transition);
+	if (r >= 0)
+		r = complete_transition(&transition, r);
 	transition_deinit(&transition);
 	return r;
 }
@@ -194,68 +197,119 @@ static int switch_to(struct session *s, size_t index, enum transition_goal goal,
 /* Undo as far as it went. What fails is left to the next run, which the record tells about it. */
 static void undo(struct session *s, size_t index)
 {
-	if (index != SIZE_MAX)
+	if (index != SIZE_MAX && s->record.head->patches[index].state != UPATCH_PATCH_FREE)
 		(void)unload_patch(s, index); /* see above */
 	(void)unload_rest(s);		      /* see above */
 }
 
-int enable_patch(struct session *session, const struct patchfile *file)
+static void tell(struct session *s, const char *patch, const char *what)
 {
-	struct session *s = session;
+	diag_info(s->diag, "target %d: patch '%s': %s", (int)s->target->pid, patch, what);
+}
+
+/* Has the transition started, so that there is no way back but to reverse it? */
+static bool has_started(const struct session *s, size_t index)
+{
+	return index != SIZE_MAX && record_is_stacked(&s->record, index);
+}
+
+static int enable_new(struct session *s, const struct patchfile *file)
+{
 	size_t index = SIZE_MAX;
 	struct plan plan;
 	int r;
 
-	if (takeover_is_due(s)) {
-		r = takeover_run(s);
-		if (r < 0)
-			return r;
-	}
-	if (file->replace)
-		return diag_err(
-			s->diag, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED, NULL,
-			"it is to supersede all other patches (replace), which this version "
-			"cannot do");
-	r = drop_kept(s, file->name);
-	if (r >= 0)
-		r = check_name(s, file->name);
-	if (r < 0)
-		return r;
 	/* 1. Find everything, verify everything: the target runs, nothing is written. */
 	r = plan_new(s, file, NULL, NULL, &plan);
 	if (r < 0)
 		return r;
-	diag_info(s->diag, "target %d: patch '%s': enabling patch", (int)s->target->pid,
-		  file->name);
+	tell(s, file->name, "enabling patch");
 	/* 2. Reserve memory, through one borrowed thread. */
 	r = reserve(s, &plan, &index);
 	/* 3. Fill it, while the target runs. */
 	if (r >= 0)
 		r = write_payloads(s, &plan, index);
-	/* 4. Switch, in one stop of all threads, as soon as none is in the old code. */
 	if (r >= 0)
-		r = switch_to(s, index, TRANSITION_PATCHED, &plan);
+		tell(s, file->name, "initializing patching transition");
+	/* 4. Switch everybody who may in one stop, the others as they leave the old code. */
+	if (r >= 0)
+		r = switch_to(s, index, RULE_PATCHED, &plan);
 	plan_deinit(&plan);
-	if (r < 0) {
+	if (r < 0 && !has_started(s, index)) {
+		tell(s, file->name, "failed to enable patch");
 		undo(s, index);
-		return r;
 	}
-	diag_info(s->diag, "target %d: patch '%s': patching complete", (int)s->target->pid,
-		  file->name);
+	return r;
+}
+
+int enable_patch(struct session *session, const struct patchfile *file)
+{
+	struct session *s = session;
+	int r = 0;
+
+	if (takeover_is_due(s))
+		r = takeover_run(s);
+	if (r < 0)
+		return r;
+	if (s->record.addr) {
+		int open = record_find_open(&s->record);
+
+		if (open >= 0 && open == record_find_patch(&s->record, file->name))
+			return complete_open(s, (size_t)open, RULE_PATCHED);
+		r = complete_busy(s);
+	}
+	if (r >= 0)
+		r = drop_kept(s, file->name);
+	if (r >= 0)
+		r = check_name(s, file->name);
+	return r < 0 ? r : enable_new(s, file);
+}
+
+/* --- disable --------------------------------------------------------------------------------- */
+
+/* Does @upper sit on @lower, on any function of both? A replace patch sits on everything. */
+static bool is_on(const struct record *record, size_t upper, size_t lower)
+{
+	const struct upatch_meta *meta = record->metas[lower];
+
+	if (record->head->patches[upper].seq <= record->head->patches[lower].seq)
+		return false;
+	for (uint32_t i = 0; i < meta->nr_funcs; i++)
+		if (record_func_of(record, upper,
+				   record_slot_at(record, meta_funcs(meta)[i].slot_addr)))
+			return true;
+	return false;
+}
+
+/* stack_order=strict, of the patch itself or of one that is on it. */
+static int check_order(struct session *s, size_t index)
+{
+	const struct record *record = &s->record;
+
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
+		if (!record_is_stacked(record, i) || !is_on(record, i, index) ||
+		    !((record->metas[i]->flags | record->metas[index]->flags) & UPATCH_META_STRICT))
+			continue;
+		return diag_err(s->diag, -EBUSY, UPATCH_E_STACK_ORDER, NULL,
+				"patch '%s' was enabled after it for the same function, and %s "
+				"asks for strict order",
+				record->metas[i]->name,
+				record->metas[i]->flags & UPATCH_META_STRICT ? "that one"
+									     : "this one");
+	}
 	return 0;
 }
 
 int disable_patch(struct session *session, const char *name)
 {
 	struct session *s = session;
-	int index;
-	int r;
+	int index, open;
+	int r = 0;
 
-	if (takeover_is_due(s)) {
+	if (takeover_is_due(s))
 		r = takeover_run(s);
-		if (r < 0)
-			return r;
-	}
+	if (r < 0)
+		return r;
 	index = s->record.addr ? record_find_patch(&s->record, name) : -ENOENT;
 	if (index < 0)
 		return diag_err(s->diag, -ENOENT, UPATCH_E_NOT_APPLIED, NULL,
@@ -265,11 +319,18 @@ int disable_patch(struct session *session, const char *name)
 		r = unload_patch(s, (size_t)index);
 		return r < 0 ? r : unload_rest(s);
 	}
-	diag_info(s->diag, "target %d: patch '%s': disabling patch", (int)s->target->pid, name);
-	r = switch_to(s, (size_t)index, TRANSITION_UNPATCHED, NULL);
+	open = record_find_open(&s->record);
+	if (open == index)
+		return complete_open(s, (size_t)index, RULE_UNPATCHED);
+	r = complete_busy(s);
+	/* The one that was open may have been a replace patch, and this one has gone with it. */
+	if (r >= 0 && open >= 0)
+		return disable_patch(s, name);
+	if (r >= 0)
+		r = check_order(s, (size_t)index);
 	if (r < 0)
 		return r;
-	diag_info(s->diag, "target %d: patch '%s': unpatching complete", (int)s->target->pid, name);
-	r = unload_patch(s, (size_t)index);
-	return r < 0 ? r : unload_rest(s);
+	tell(s, name, "disabling patch");
+	tell(s, name, "initializing unpatching transition");
+	return switch_to(s, (size_t)index, RULE_UNPATCHED, NULL);
 }

@@ -9,13 +9,16 @@ struct session;
 
 /**
  * enable_patch() - __klp_enable_patch() for a process
- * Return: 0, or -errno raised with the target as it was.
+ * Reverses or carries on with the open transition of a patch of that name.
+ *
+ * Return: TRANSITION_DONE; TRANSITION_PENDING, with what holds it up raised; or -errno raised with
+ * the target as it was.
  */
 int enable_patch(struct session *session, const struct patchfile *file);
 
 /**
  * disable_patch() - its opposite
- * Return: 0, also when the patch's code stays mapped (kept), or -errno raised.
+ * Return: likewise; TRANSITION_DONE also when the patch's code stays mapped (kept).
  */
 int disable_patch(struct session *session, const char *name);
 

@@ -100,12 +100,12 @@ static int write_slot(struct session *s, struct plan_func *f, struct upatch_slot
 {
 	const struct arch_ops *arch = s->target->arch;
 	struct diag_where where = { .function = f->func->name };
-	uint64_t laggards = s->record.addr + UPATCH_LAGGARDS_OFFSET;
+	uint64_t switch_addr = s->record.addr + UPATCH_SWITCH_OFFSET;
 	int r;
 
 	r = arch->gateway_write(&f->entry, f->gateway_addr, text + arch->slot->gateway);
 	if (r >= 0)
-		r = arch->slot_write(slot->text_addr, f->slot_addr, laggards,
+		r = arch->slot_write(slot->text_addr, f->slot_addr, switch_addr,
 				     (enum arch_slot_flags)s->record.head->slot_flags, text);
 	if (r >= 0) {
 		fill_slot(arch, f, slot);
@@ -229,7 +229,7 @@ int island_wait_empty(struct session *session)
 	while (r >= 0 && !session->idle_islands_are_empty) {
 		struct freeze freeze;
 
-		r = freeze_all(session->target, session->deadline, &freeze);
+		r = session_freeze(session, &freeze);
 		if (r < 0)
 			break;
 		session->idle_islands_are_empty = !has_any_thread(session, &freeze, stack);
@@ -239,28 +239,6 @@ int island_wait_empty(struct session *session)
 		if (deadline_is_over(session->deadline))
 			return -EAGAIN;
 		(void)nanosleep(&pause, NULL); /* woken early is as good */
-	}
-	return r;
-}
-
-int island_disarm_orphans(struct session *session)
-{
-	struct record *record = &session->record;
-	int r = 0;
-
-	for (size_t i = 0; i < record->nr_islands; i++) {
-		struct upatch_island *head = record->islands[i].head;
-
-		for (uint32_t n = 0; n < head->nr_slots && r >= 0; n++) {
-			struct upatch_slot *slot = &head->slots[n];
-
-			if (!slot->is_armed ||
-			    record_winner(record, slot, -1) != record_gateway(record, slot))
-				continue;
-			slot->is_armed = 0;
-			r = record_store_slot(record, 0, slot, &slot->is_armed,
-					      sizeof(slot->is_armed));
-		}
 	}
 	return r;
 }

@@ -44,10 +44,4 @@ bool island_has_thread(const struct session *session, const struct arch_regs *re
  */
 int island_wait_empty(struct session *session);
 
-/**
- * island_disarm_orphans() - slots whose patch was undone before their jumps were written
- * Return: 0, or -errno raised.
- */
-int island_disarm_orphans(struct session *session);
-
 #endif

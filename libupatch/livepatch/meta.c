@@ -106,6 +106,8 @@ int meta_new(struct diag *d, const struct plan *plan, uint64_t seq, struct upatc
 		.size = size,
 		.seq = seq,
 		.enabled_at = (uint64_t)time(NULL),
+		.flags = (plan->file->replace ? UPATCH_META_REPLACE : 0u) |
+			 (plan->file->strict ? UPATCH_META_STRICT : 0u),
 		.nr_objects = (uint32_t)plan->nr_objects,
 		.objects_offset = objects,
 		.funcs_offset = funcs,

@@ -307,28 +307,82 @@ uint64_t record_gateway(const struct record *record, const struct upatch_slot *s
 	return slot->text_addr + record->target->arch->slot->gateway;
 }
 
-uint64_t record_winner(const struct record *record, const struct upatch_slot *slot, int skip)
+bool record_is_stacked(const struct record *record, size_t index)
+{
+	switch (record->head->patches[index].state) {
+	case UPATCH_PATCH_ENABLING:
+	case UPATCH_PATCH_ENABLED:
+	case UPATCH_PATCH_DISABLING:
+		return record->metas[index];
+	default:
+		return false;
+	}
+}
+
+bool record_is_superseded(const struct record *record, size_t index)
+{
+	const struct upatch_patch_entry *entries = record->head->patches;
+
+	if (entries[index].state != UPATCH_PATCH_ENABLED)
+		return false;
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (entries[i].state == UPATCH_PATCH_ENABLED &&
+		    entries[i].seq > entries[index].seq && record->metas[i] &&
+		    record->metas[i]->flags & UPATCH_META_REPLACE)
+			return true;
+	return false;
+}
+
+static uint64_t slot_address(const struct record *record, const struct upatch_slot *slot)
 {
 	const struct island *island = record_island_of(record, slot);
-	uint64_t slot_addr =
-		island->addr + (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
-	uint64_t winner = record_gateway(record, slot), seq = 0;
+
+	return island->addr + (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
+}
+
+const struct upatch_meta_func *record_func_of(const struct record *record, size_t index,
+					      const struct upatch_slot *slot)
+{
+	const struct upatch_meta *meta = record->metas[index];
+	uint64_t addr = slot_address(record, slot);
+
+	for (uint32_t i = 0; i < meta->nr_funcs; i++)
+		if (meta_funcs(meta)[i].slot_addr == addr)
+			return &meta_funcs(meta)[i];
+	return NULL;
+}
+
+/* Whose word counts for a slot: its newest patch, or a newer one that replaces all others. */
+static int winning_patch(const struct record *record, const struct upatch_slot *slot, int skip)
+{
+	uint64_t seq = 0;
+	int winner = -1;
 
 	for (int i = 0; i < UPATCH_PATCHES_MAX; i++) {
 		const struct upatch_patch_entry *entry = &record->head->patches[i];
-		const struct upatch_meta *meta = record->metas[i];
 
-		if (i == skip || !meta || entry->seq < seq ||
-		    (entry->state != UPATCH_PATCH_ENABLED &&
-		     entry->state != UPATCH_PATCH_ENABLING &&
-		     entry->state != UPATCH_PATCH_DISABLING))
+		if (i == skip || entry->seq < seq || !record_is_stacked(record, (size_t)i))
 			continue;
-		for (uint32_t n = 0; n < meta->nr_funcs; n++) {
-			if (meta_funcs(meta)[n].slot_addr != slot_addr)
-				continue;
-			winner = meta_funcs(meta)[n].new_addr;
-			seq = entry->seq;
-		}
+		if (!(record->metas[i]->flags & UPATCH_META_REPLACE) &&
+		    !record_func_of(record, (size_t)i, slot))
+			continue;
+		winner = i;
+		seq = entry->seq;
 	}
 	return winner;
+}
+
+const struct upatch_meta_func *record_winning_func(const struct record *record,
+						   const struct upatch_slot *slot, int skip)
+{
+	int patch = winning_patch(record, slot, skip);
+
+	return patch < 0 ? NULL : record_func_of(record, (size_t)patch, slot);
+}
+
+uint64_t record_winner(const struct record *record, const struct upatch_slot *slot, int skip)
+{
+	const struct upatch_meta_func *func = record_winning_func(record, slot, skip);
+
+	return func ? func->new_addr : record_gateway(record, slot);
 }

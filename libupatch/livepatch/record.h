@@ -101,11 +101,25 @@ struct island *record_island_of(const struct record *record, const struct upatch
 int record_store_slot(struct record *record, pid_t tracee, const struct upatch_slot *slot,
 		      const void *field, size_t size);
 
+/* Is the patch on the func stacks: enabled, or on its way there or away? */
+bool record_is_stacked(const struct record *record, size_t index);
+
+/* Enabled before a replace patch that completed since: its end has only not been recorded yet. */
+bool record_is_superseded(const struct record *record, size_t index);
+
+/* A patch's function on a slot, or NULL. */
+const struct upatch_meta_func *record_func_of(const struct record *record, size_t index,
+					      const struct upatch_slot *slot);
+
 /**
- * record_winner() - what runs when a function is called
+ * record_winning_func() - the function that runs when a slot is called
  * @skip: a patch to leave out: an index, or -1
- * Where the stack is empty, the gateway: the original.
+ * Return: NULL for the original: nobody has patched it, or the newest replace patch lacks it (klp's nop).
  */
+const struct upatch_meta_func *record_winning_func(const struct record *record,
+						   const struct upatch_slot *slot, int skip);
+
+/* Its address; of the original, the gateway's. */
 uint64_t record_winner(const struct record *record, const struct upatch_slot *slot, int skip);
 
 /* Address of a slot's gateway. */

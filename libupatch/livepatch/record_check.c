@@ -65,7 +65,7 @@ int record_check_head(struct target *target, const struct upatch_record *head, u
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
 		const struct upatch_patch_entry *entry = &head->patches[i];
 
-		if (entry->state > UPATCH_PATCH_KEPT ||
+		if (entry->state > UPATCH_PATCH_KEPT || entry->kept_reason > UPATCH_KEPT_UNKNOWN ||
 		    (entry->state != UPATCH_PATCH_FREE && entry->state != UPATCH_PATCH_LOADING &&
 		     !is_user_range(entry->meta_addr, entry->meta_size)))
 			return record_raise_corrupt(target, "patch %zu", i);

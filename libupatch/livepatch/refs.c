@@ -62,7 +62,7 @@ static int read_stack_pointers(struct session *s, struct search *search)
 	int r;
 
 	if (!s->stack_pointers) {
-		r = freeze_all(s->target, MAX(s->deadline, deadline_in(NSEC_PER_SEC)), &freeze);
+		r = session_freeze(s, &freeze);
 		if (r < 0)
 			return r;
 		session_remember_stacks(s, &freeze);

@@ -12,6 +12,7 @@
 #include "target/unwind.h"
 
 static const uint64_t borrow_patience = 2 * NSEC_PER_SEC;
+static const uint64_t stop_patience = NSEC_PER_SEC;
 
 int session_open(struct target *target, struct image_cache *cache, uint64_t deadline,
 		 struct session *ret)
@@ -100,6 +101,11 @@ int session_prepare_unwinder(struct session *session)
 		return r;
 	unwinder_prepare(session->unwinder);
 	return add_payloads(session);
+}
+
+int session_freeze(struct session *session, struct freeze *ret)
+{
+	return freeze_all(session->target, MAX(session->deadline, deadline_in(stop_patience)), ret);
 }
 
 void session_remember_stacks(struct session *session, const struct freeze *freeze)

@@ -18,6 +18,10 @@ struct image_cache;
 struct target;
 struct unwinder;
 
+enum session_flags {
+	SESSION_SCAN_MEMORY = 1, /* functions suspended on stacks of no thread count, too */
+};
+
 struct session {
 	struct target *target;
 	struct diag *diag;
@@ -28,6 +32,7 @@ struct session {
 	struct unwinder *unwinder;   /* NULL until session_prepare_unwinder() */
 	struct rcall_sites sites;    /* 0 until session_borrow() */
 	uint64_t deadline;	     /* ns */
+	unsigned int flags;	     /* enum session_flags */
 	bool idle_islands_are_empty; /* the last stop found no thread in an island */
 	uint64_t *stack_pointers;    /* of all threads in the last stop; NULL before */
 	size_t nr_stack_pointers;
@@ -47,6 +52,9 @@ int session_reload_maps(struct session *session);
 
 /* Make ready to walk stacks: objects and the payloads in the record. Return: 0, or raised. */
 int session_prepare_unwinder(struct session *session);
+
+/* freeze_all(), within the deadline, or within the second that a busy machine may need. */
+int session_freeze(struct session *session, struct freeze *ret);
 
 /* Where the stacks of stopped threads end: below, a stack is dead. Without memory: not known. */
 void session_remember_stacks(struct session *session, const struct freeze *freeze);

@@ -48,8 +48,8 @@ void stack_rule_deinit(struct stack_rule *rule)
 	*rule = (struct stack_rule){};
 }
 
-static const struct stack_range *find(const struct stack_rule *rule, enum stack_range_kind kind,
-				      uint64_t addr)
+const struct stack_range *stack_rule_find(const struct stack_rule *rule, enum stack_range_kind kind,
+					  uint64_t addr)
 {
 	size_t lo = 0, hi = rule->nr;
 
@@ -81,22 +81,24 @@ enum stack_verdict stack_check(const struct stack_rule *rule, const struct unwin
 		const struct stack_range *range;
 
 		/* The innermost frame's PC can be moved, see transition.c; others cannot. */
-		range = i ? find(rule, STACK_RANGE_ENTRY, frame->pc) : NULL;
+		range = i ? stack_rule_find(rule, STACK_RANGE_ENTRY, frame->pc) : NULL;
 		if (range) {
 			*ret_range = range;
 			return STACK_IN_ENTRY;
 		}
-		range = find(rule, STACK_RANGE_FUNC, addr);
-		if (range && !in_function && !(frame->is_exact && frame->pc == range->entry))
+		range = stack_rule_find(rule, STACK_RANGE_FUNC, addr);
+		if (!range)
+			range = stack_rule_find(rule, STACK_RANGE_PAYLOAD, addr);
+		if (range && !in_function && (i || frame->pc != range->entry))
 			in_function = range;
-		range = find(rule, STACK_RANGE_GATE, addr);
+		range = stack_rule_find(rule, STACK_RANGE_GATE, addr);
 		if (range && !in_gate)
 			in_gate = range;
 	}
-	if (in_function) {
-		*ret_range = in_function;
+	*ret_range = in_gate ? in_gate : in_function;
+	if (in_gate)
+		return STACK_IN_GATE;
+	if (in_function)
 		return STACK_IN_FUNCTION;
-	}
-	*ret_range = in_gate;
-	return in_gate || outcome != UNWIND_COMPLETE ? STACK_UNRELIABLE : STACK_CLEAN;
+	return outcome == UNWIND_COMPLETE ? STACK_CLEAN : STACK_UNRELIABLE;
 }

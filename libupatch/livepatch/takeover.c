@@ -3,14 +3,13 @@
 
 #include <errno.h>
 
-#include "base/array.h"
-#include "base/deadline.h"
 #include "base/diag.h"
 #include "livepatch/island.h"
+#include "livepatch/laggards.h"
 #include "livepatch/session.h"
+#include "livepatch/slots.h"
 #include "livepatch/transition.h"
 #include "livepatch/unload.h"
-#include "target/freeze.h"
 #include "target/target.h"
 
 /* Announced mappings that belong to no patch: an island on its way out. */
@@ -22,10 +21,12 @@ static bool has_stray_region(const struct record *record)
 	return false;
 }
 
-static bool is_half_done(enum upatch_patch_state state)
+static bool is_leftover(const struct record *record, size_t index)
 {
-	return state == UPATCH_PATCH_LOADING || state == UPATCH_PATCH_ENABLING ||
-	       state == UPATCH_PATCH_DISABLING || state == UPATCH_PATCH_UNLOADING;
+	enum upatch_patch_state state = record->head->patches[index].state;
+
+	return state == UPATCH_PATCH_LOADING || state == UPATCH_PATCH_UNLOADING ||
+	       record_is_superseded(record, index);
 }
 
 bool takeover_is_due(const struct session *session)
@@ -36,7 +37,7 @@ bool takeover_is_due(const struct session *session)
 	if (!record->addr)
 		return false;
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
-		if (is_half_done(record->head->patches[i].state))
+		if (is_leftover(record, i))
 			return true;
 		if (record->head->patches[i].state != UPATCH_PATCH_FREE)
 			is_empty = false;
@@ -44,51 +45,50 @@ bool takeover_is_due(const struct session *session)
 	for (size_t i = 0; i < record->nr_islands; i++)
 		if (island_is_idle(session, i))
 			return true;
-	return is_empty || has_stray_region(record);
+	return is_empty || has_stray_region(record) || record_find_open(record) >= 0 ||
+	       slots_has_unsettled(session);
 }
 
-/* Which way an interrupted transition goes: transition.h has the table. */
-static int settle_open(struct session *s, size_t index)
+/*
+ * A transition that is open is left to whoever waits for it; one that never started is undone.
+ * Return: 0, or -errno raised.
+ */
+static int look_at_open(struct session *s, size_t index, bool *ret_is_open)
 {
 	bool is_enabling = s->record.head->patches[index].state == UPATCH_PATCH_ENABLING;
-	struct upatch_laggards laggards;
-	struct freeze freeze;
+	struct laggards laggards;
 	int r;
 
-	r = target_read(s->target, s->record.addr + UPATCH_LAGGARDS_OFFSET, &laggards,
-			sizeof(laggards));
-	if (r < 0)
-		return diag_err(s->diag, r, UPATCH_E_GONE, NULL, "cannot read its record");
-	r = freeze_all(s->target, MAX(s->deadline, deadline_in(NSEC_PER_SEC)), &freeze);
+	r = laggards_read(s, &laggards);
 	if (r < 0)
 		return r;
-	r = transition_settle(s, index,
-			      is_enabling == !!laggards.armed ? TRANSITION_PATCHED
-							      : TRANSITION_UNPATCHED,
-			      &freeze);
-	freeze_thaw(&freeze);
-	diag_info(s->diag, "target %d: patch '%s': interrupted %s was %s", (int)s->target->pid,
-		  s->record.metas[index]->name, is_enabling ? "patching" : "unpatching",
-		  laggards.armed ? "completed" : "undone");
-	return r;
+	*ret_is_open = laggards.table;
+	laggards_deinit(&laggards);
+	if (*ret_is_open)
+		return 0;
+	diag_info(s->diag, "target %d: patch '%s': canceling interrupted %s transition",
+		  (int)s->target->pid, s->record.metas[index]->name,
+		  is_enabling ? "patching" : "unpatching");
+	return record_set_patch_state(&s->record, 0, index,
+				      is_enabling ? UPATCH_PATCH_UNLOADING : UPATCH_PATCH_ENABLED);
 }
 
 int takeover_run(struct session *session)
 {
 	struct record *record = &session->record;
+	int index = record_find_open(record);
+	bool is_open = false;
 	int r = 0;
 
-	for (size_t i = 0; i < UPATCH_PATCHES_MAX && record->addr && r >= 0; i++) {
-		if (record->head->patches[i].state == UPATCH_PATCH_ENABLING ||
-		    record->head->patches[i].state == UPATCH_PATCH_DISABLING)
-			r = settle_open(session, i);
-	}
-	for (size_t i = 0; i < UPATCH_PATCHES_MAX && record->addr && r >= 0; i++) {
-		if (record->head->patches[i].state == UPATCH_PATCH_LOADING ||
-		    record->head->patches[i].state == UPATCH_PATCH_UNLOADING)
+	/* 1. A switch that did not happen, or did. */
+	if (index >= 0)
+		r = look_at_open(session, (size_t)index, &is_open);
+	if (r >= 0 && !is_open && slots_has_unsettled(session))
+		r = transition_repair(session);
+	/* 2. Patches on their way out. */
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && record->addr && r >= 0; i++)
+		if (is_leftover(record, i))
 			r = unload_patch(session, i);
-	}
-	if (r >= 0 && record->addr)
-		r = island_disarm_orphans(session);
+	/* 3. What nobody uses any more. */
 	return r < 0 ? r : unload_rest(session);
 }

@@ -2,14 +2,17 @@
 #ifndef LIVEPATCH_TAKEOVER_H
 #define LIVEPATCH_TAKEOVER_H
 
-/* Finishing or undoing what an earlier run left half done, as its record says. */
+/*
+ * Finishing or undoing what an earlier run left half done, as its record says. An open transition is
+ * not half done: it stays open.
+ */
 
 #include <stdbool.h>
 
 struct session;
 
 /**
- * takeover_is_due() - is something half done?
+ * takeover_is_due() - may something be half done?
  * Return: true or false; never blocks.
  */
 bool takeover_is_due(const struct session *session);

@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "arch/arch.h"
 #include "base/array.h"
+#include "base/backoff.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/diag.h"
@@ -20,248 +19,237 @@
 #include "target/target.h"
 
 enum {
-	BACKOFF_FIRST_MS = 1,
-	BACKOFF_MAX_MS = 200,
+	SCAN_SIZE = 64 * 1024,
+	GATE_STEPS_MAX = 256, /* a dispatcher, with a table full of collisions */
 };
 
-static const struct upatch_meta *meta_of(const struct transition *tr)
+static const uint64_t stop_patience = NSEC_PER_SEC;
+
+static enum upatch_patch_state state_of(const struct transition *tr)
 {
-	return tr->session->record.metas[tr->patch];
+	return tr->session->record.head->patches[tr->patch].state;
 }
 
-static struct upatch_slot *slot_of(const struct session *s, const struct upatch_meta_func *func)
+/* Does the new version have the patch, or lack it? */
+static bool is_coming(const struct transition *tr)
 {
-	return record_slot_at(&s->record, func->slot_addr); /* checked when the record was read */
+	return state_of(tr) == UPATCH_PATCH_LOADING || state_of(tr) == UPATCH_PATCH_ENABLING;
 }
 
-/* --- the rule -------------------------------------------------------------------------------- */
-
-/* Code that runs now and will not: the version that each function of the patch replaces. */
-static int add_replaced(struct transition *tr, const struct upatch_meta_func *func)
+bool transition_is_open(const struct transition *transition)
 {
-	const struct session *s = tr->session;
-	const struct upatch_slot *slot = slot_of(s, func);
-	const struct upatch_meta *meta = meta_of(tr);
-	uint64_t now = record_winner(&s->record, slot, (int)tr->patch);
-	int r = 0;
-
-	if (now == record_gateway(&s->record, slot)) {
-		for (uint32_t i = 0; i < func->nr_ranges && r >= 0; i++) {
-			const struct upatch_meta_range *range =
-				&meta_ranges(meta)[func->first_range + i];
-
-			r = stack_rule_add(&tr->rule,
-					   &(struct stack_range){
-						   .start = range->addr,
-						   .end = range->addr + range->size,
-						   .kind = STACK_RANGE_FUNC,
-						   .function = meta_string(meta, func->name),
-						   .entry = func->old_addr,
-					   });
-		}
-		return r;
-	}
-	/* Another patch's replacement: klp looks for just that function, too. */
-	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
-		const struct upatch_meta *other = s->record.metas[i];
-
-		for (uint32_t n = 0; other && n < other->nr_funcs && r >= 0; n++)
-			if (meta_funcs(other)[n].new_addr == now)
-				r = stack_rule_add(
-					&tr->rule,
-					&(struct stack_range){
-						.start = now,
-						.end = now + meta_funcs(other)[n].new_size,
-						.kind = STACK_RANGE_FUNC,
-						.function = meta_string(meta, func->name),
-						.entry = now,
-					});
-	}
-	return r;
+	return transition->laggards.table;
 }
 
-/* Bytes that the jump will overwrite, behind the first of them. */
-static int add_entry(struct transition *tr, const struct upatch_meta_func *func)
+const char *transition_verb(enum rule_goal goal)
 {
-	const struct upatch_slot *slot = slot_of(tr->session, func);
-
-	return stack_rule_add(&tr->rule, &(struct stack_range){
-						 .start = slot->entry_addr + 1,
-						 .end = slot->entry_addr + slot->covered,
-						 .kind = STACK_RANGE_ENTRY,
-						 .function = meta_string(meta_of(tr), func->name),
-					 });
+	return goal == RULE_PATCHED ? "patching" : "unpatching";
 }
 
-/* All code of the patch, functions that it added included. */
-static int add_payloads(struct transition *tr)
+/* A milestone, in klp's words. Their text is an interface. */
+static void tell(const struct transition *tr, const char *what, const char *verb)
 {
-	const struct upatch_meta *meta = meta_of(tr);
-	int r = 0;
-
-	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++) {
-		const struct upatch_meta_object *o = &meta_objects(meta)[i];
-
-		r = stack_rule_add(&tr->rule, &(struct stack_range){
-						      .start = o->payload_addr,
-						      .end = o->payload_addr + o->text_size,
-						      .kind = STACK_RANGE_FUNC,
-						      .function = meta_string(meta, o->name),
-					      });
-	}
-	return r;
+	diag_info(tr->session->diag, "target %d: patch '%s': %s %s transition",
+		  (int)tr->session->target->pid, tr->session->record.metas[tr->patch]->name, what,
+		  verb);
 }
 
-static int add_gates(struct transition *tr)
+static enum slots_version version_of(const struct transition *tr, enum rule_goal goal)
 {
-	const struct session *s = tr->session;
-	const struct arch_slot_layout *layout = s->target->arch->slot;
-	const struct upatch_meta *meta = meta_of(tr);
-	int r = 0;
-
-	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++) {
-		const struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
-
-		r = stack_rule_add(&tr->rule,
-				   &(struct stack_range){
-					   .start = slot->text_addr + layout->dispatcher,
-					   .end = slot->text_addr + layout->gateway,
-					   .kind = STACK_RANGE_GATE,
-					   .function = meta_string(meta, meta_funcs(meta)[i].name),
-				   });
-	}
-	return r;
+	return (goal == RULE_PATCHED) == is_coming(tr) ? SLOTS_NEW : SLOTS_OLD;
 }
 
-int transition_init(struct session *session, size_t patch, enum transition_goal goal,
+int transition_init(struct session *session, size_t patch, enum rule_goal goal,
 		    const struct plan *plan, struct transition *ret)
 {
-	struct transition tr = { .session = session, .patch = patch, .goal = goal, .plan = plan };
-	const struct upatch_meta *meta = session->record.metas[patch];
-	int r;
+	struct transition tr = {
+		.session = session,
+		.patch = patch,
+		.goal = goal,
+		.plan = plan,
+		.laggards.index = -1,
+	};
+	int index = (int)patch;
+	int r = 0;
 
-	r = add_gates(&tr);
-	if (goal == TRANSITION_UNPATCHED && r >= 0)
-		r = add_payloads(&tr);
-	for (uint32_t i = 0; i < meta->nr_funcs && goal == TRANSITION_PATCHED && r >= 0; i++) {
-		r = add_replaced(&tr, &meta_funcs(meta)[i]);
-		if (r >= 0)
-			r = add_entry(&tr, &meta_funcs(meta)[i]);
-	}
+	if (record_find_open(&session->record) == index)
+		r = laggards_read(session, &tr.laggards);
+	if (r >= 0 && tr.laggards.table)
+		tr.goal = is_coming(&tr) != (tr.laggards.table->invert != 0) ? RULE_PATCHED
+									     : RULE_UNPATCHED;
+	if (r >= 0)
+		r = slots_collect(session, patch, is_coming(&tr) ? index : -1,
+				  is_coming(&tr) ? -1 : index, &tr.slots);
+	if (r >= 0)
+		r = rule_new(session, patch, tr.goal, &tr.slots, &tr.rule);
 	if (r < 0) {
-		stack_rule_deinit(&tr.rule);
-		return diag_oom(session->diag);
+		transition_deinit(&tr);
+		return r;
 	}
-	stack_rule_sort(&tr.rule);
 	*ret = tr;
 	return 0;
 }
 
+static void block_deinit(struct transition_block *block)
+{
+	free(block->function);
+	free(block->stack);
+	*block = (struct transition_block){};
+}
+
 void transition_deinit(struct transition *transition)
 {
+	block_deinit(&transition->block);
+	laggards_deinit(&transition->laggards);
 	stack_rule_deinit(&transition->rule);
+	slots_deinit(&transition->slots);
 }
 
 void transition_blocks_free(struct transition_block *blocks, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++)
-		free(blocks[i].stack);
+		block_deinit(&blocks[i]);
 	free(blocks);
 }
 
-/* --- looking at threads -------------------------------------------------------------------- */
-
-static int add_block(struct transition_block **blocks, size_t *nr, size_t *alloc,
-		     const struct transition_block *block)
+bool transition_lists(const struct transition *transition, const struct thread *thread)
 {
-	struct unwind_stack *copy;
+	return laggards_has(&transition->laggards, laggards_key(transition->session, thread));
+}
 
-	if (!array_grow(*blocks, *nr, *alloc))
-		return -ENOMEM;
-	copy = malloc(sizeof(*copy));
-	if (!copy)
-		return -ENOMEM;
-	memcpy(copy, block->stack, sizeof(*copy));
-	(*blocks)[*nr] = *block;
-	(*blocks)[(*nr)++].stack = copy;
+/* --- looking at threads ---------------------------------------------------------------------- */
+
+/* What one look at stopped threads finds. */
+struct look {
+	struct unwind_stack *stack; /* of the last one */
+	struct transition_block first_wait;
+	struct laggard *laggards;
+	size_t nr;
+	size_t alloc;
+	bool has_island_thread;
+};
+
+static int look_init(struct session *s, struct look *ret)
+{
+	*ret = (struct look){ .stack = malloc(sizeof(*ret->stack)) };
+	return ret->stack ? 0 : diag_oom(s->diag);
+}
+
+static void look_deinit(struct look *look)
+{
+	free(look->stack);
+	free(look->laggards);
+	block_deinit(&look->first_wait);
+}
+
+static int fill_block(struct session *s, const struct thread *thread, const struct look *look,
+		      const struct transition_block *from, struct transition_block *ret)
+{
+	struct unwind_stack *stack = malloc(sizeof(*stack));
+
+	if (!stack)
+		return diag_oom(s->diag);
+	memcpy(stack, look->stack, sizeof(*stack));
+	block_deinit(ret);
+	*ret = (struct transition_block){
+		.tid = thread->tid,
+		.verdict = from->verdict,
+		.function = from->function ? strdup(from->function) : NULL,
+		.stack = stack,
+	};
 	return 0;
 }
 
-/* Judge everybody. Return: 0: all may switch; TRANSITION_BLOCKED; -errno raised. */
-static int judge_all(struct transition *tr, const struct freeze *freeze,
-		     struct transition_block **ret_blocks, size_t *ret_nr)
+/*
+ * A stack that cannot be walked may hide a frame that is about to return into an entry, or a
+ * dispatcher that was interrupted: such an address would be among its words.
+ */
+static bool has_hidden_frame(struct transition *tr, const struct thread *thread)
 {
-	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
-	size_t nr = 0, alloc = 0;
-	struct transition_block *blocks = NULL;
+	_cleanup_free_ uint64_t *words = malloc(UPATCH_PAGE_SIZE);
+	uint64_t sp = ALIGN_DOWN(regs_sp(&thread->regs), (uint64_t)8), end;
 
-	if (!stack)
-		return diag_oom(tr->session->diag);
-	tr->session->idle_islands_are_empty = true;
-	session_remember_stacks(tr->session, freeze);
-	for (size_t i = 0; i < freeze->nr; i++) {
-		const struct thread *thread = &freeze->threads[i];
-		const struct stack_range *range;
-		enum unwind_outcome outcome;
-		enum stack_verdict verdict;
+	for (uint64_t at = sp; words && at < sp + SCAN_SIZE; at = end) {
+		end = ALIGN_DOWN(at, (uint64_t)UPATCH_PAGE_SIZE) + UPATCH_PAGE_SIZE;
+		if (target_read(tr->session->target, at, words, end - at) < 0)
+			return false;
+		for (size_t i = 0; i < (end - at) / 8; i++)
+			if (stack_rule_find(&tr->rule, STACK_RANGE_ENTRY, words[i]) ||
+			    stack_rule_find(&tr->rule, STACK_RANGE_GATE, words[i]))
+				return true;
+	}
+	return !words;
+}
+
+/*
+ * A thread that stands in a dispatcher is between versions: let it get through, which is a matter of
+ * some instructions. It ends at the first one of what it calls.
+ */
+static void leave_gate(const struct stack_rule *rule, struct thread *thread)
+{
+	for (int i = 0; i < GATE_STEPS_MAX && thread->state == THREAD_STOPPED; i++)
+		if (!stack_rule_find(rule, STACK_RANGE_GATE, regs_pc(&thread->regs)) ||
+		    thread_step(thread) < 0)
+			return;
+}
+
+/* May it switch? @ret: function and verdict; the function is borrowed. */
+static void judge(struct transition *tr, const struct stack_rule *rule, struct thread *thread,
+		  struct look *look, struct transition_block *ret)
+{
+	const struct stack_range *range;
+	enum unwind_outcome outcome;
+
+	*ret = (struct transition_block){ .tid = thread->tid };
+	leave_gate(rule, thread);
+	outcome = walk_thread(tr->session, thread, look->stack);
+	ret->verdict = stack_check(rule, look->stack, outcome, &range);
+	ret->function = range ? (char *)range->function : NULL;
+	if (outcome != UNWIND_COMPLETE && ret->verdict != STACK_IN_ENTRY &&
+	    ret->verdict != STACK_IN_GATE && has_hidden_frame(tr, thread))
+		ret->verdict = STACK_IN_GATE;
+	if (island_has_thread(tr->session, &thread->regs, look->stack))
+		look->has_island_thread = true;
+}
+
+/*
+ * Who lags behind when a transition starts, or is turned around. Threads that the table lists go
+ * back to where they still are: of them only the place matters.
+ */
+static int look_at_all(struct transition *tr, const struct stack_rule *rule,
+		       const struct freeze *freeze, struct look *look)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < freeze->nr && r >= 0; i++) {
+		struct thread *thread = &freeze->threads[i];
+		struct transition_block block;
 
 		if (thread->state == THREAD_GONE)
 			continue;
-		outcome = walk_thread(tr->session, thread, stack);
-		verdict = stack_check(&tr->rule, stack, outcome, &range);
-		if (island_has_thread(tr->session, &thread->regs, stack))
-			tr->session->idle_islands_are_empty = false;
-		if (verdict == STACK_CLEAN)
+		judge(tr, rule, thread, look, &block);
+		if (block.verdict == STACK_IN_ENTRY || block.verdict == STACK_IN_GATE) {
+			if (!look->first_wait.tid)
+				r = fill_block(tr->session, thread, look, &block,
+					       &look->first_wait);
 			continue;
-		if (add_block(&blocks, &nr, &alloc,
-			      &(struct transition_block){
-				      .tid = thread->tid,
-				      .verdict = verdict,
-				      .function = range ? range->function : NULL,
-				      .stack = stack,
-			      }) < 0) {
-			transition_blocks_free(blocks, nr);
-			return diag_oom(tr->session->diag);
 		}
+		if (block.verdict == STACK_CLEAN || transition_lists(tr, thread))
+			continue;
+		if (!tr->block.tid)
+			r = fill_block(tr->session, thread, look, &block, &tr->block);
+		if (r >= 0 && !array_grow(look->laggards, look->nr, look->alloc))
+			r = diag_oom(tr->session->diag);
+		if (r >= 0)
+			look->laggards[look->nr++] = (struct laggard){
+				laggards_key(tr->session, thread),
+				thread->tid,
+			};
 	}
-	if (!nr)
-		return 0;
-	*ret_blocks = blocks;
-	*ret_nr = nr;
-	return TRANSITION_BLOCKED;
+	return r;
 }
 
-/* --- switching ------------------------------------------------------------------------------ */
-
-/*
- * Threads that stand in the bytes of an entry go on at the same instruction in the gateway, which
- * does the same and comes back behind them. Harmless if nothing else happens after it.
- */
-static int move_out_of_entries(struct transition *tr, struct freeze *freeze)
-{
-	struct session *s = tr->session;
-	const struct upatch_meta *meta = meta_of(tr);
-
-	for (size_t i = 0; i < freeze->nr; i++) {
-		struct thread *thread = &freeze->threads[i];
-		uint64_t pc = regs_pc(&thread->regs);
-
-		for (uint32_t n = 0; thread->state != THREAD_GONE && n < meta->nr_funcs; n++) {
-			const struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[n]);
-
-			if (pc <= slot->entry_addr || pc >= slot->entry_addr + slot->covered)
-				continue;
-			for (int k = 0; k < slot->nr_insns; k++) {
-				if (slot->entry_addr + slot->insns[k].old_offset != pc)
-					continue;
-				regs_set_pc(&thread->regs, record_gateway(&s->record, slot) +
-								   slot->insns[k].new_offset);
-				(void)thread_store_regs(thread); /* fails only if it was killed */
-			}
-		}
-	}
-	return 0;
-}
+/* --- effects ----------------------------------------------------------------------------------- */
 
 static pid_t any_tracee(const struct freeze *freeze)
 {
@@ -269,82 +257,6 @@ static pid_t any_tracee(const struct freeze *freeze)
 		if (freeze->threads[i].state != THREAD_GONE)
 			return freeze->threads[i].tid;
 	return 0;
-}
-
-static int store_armed(struct session *s, pid_t tracee, uint64_t armed)
-{
-	return target_write(s->target, tracee, s->record.addr + UPATCH_LAGGARDS_OFFSET, &armed,
-			    sizeof(armed));
-}
-
-/*
- * Store the slots of a patch. They lie side by side: one write for most or all of them, because
- * everybody waits. A kill may leave any leading pages of it written, so that between two of these
- * stores slots may change only in ways that do not depend on each other.
- */
-static int store_slots(struct session *s, const struct upatch_meta *meta, pid_t tracee)
-{
-	uint32_t end;
-	int r = 0;
-
-	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i = end) {
-		const struct upatch_slot *first = slot_of(s, &meta_funcs(meta)[i]);
-
-		end = i + 1;
-		while (end < meta->nr_funcs &&
-		       slot_of(s, &meta_funcs(meta)[end]) == first + (end - i))
-			end++;
-		r = record_store_slot(&s->record, tracee, first, first, (end - i) * sizeof(*first));
-	}
-	return r;
-}
-
-/* Send calls through the dispatcher, to the old version for now. */
-static int open_slots(struct transition *tr, pid_t tracee)
-{
-	struct session *s = tr->session;
-	const struct upatch_meta *meta = meta_of(tr);
-	const uint16_t dispatcher = s->target->arch->slot->dispatcher;
-	int skip = tr->goal == TRANSITION_UNPATCHED ? (int)tr->patch : -1;
-	int r;
-
-	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
-		struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
-
-		slot->old = slot->winner;
-		if (slot->winner == slot->text_addr + dispatcher)
-			slot->old = record_gateway(&s->record, slot); /* new, as it was made */
-		slot->new = record_winner(&s->record, slot, skip);
-	}
-	r = store_slots(s, meta, tracee);
-	if (r < 0)
-		return r;
-	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
-		struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
-
-		slot->winner = slot->text_addr + dispatcher;
-	}
-	return store_slots(s, meta, tracee);
-}
-
-/* Write the jumps of functions that had none. Their slots lead to the old version. */
-static int write_entries(struct transition *tr, pid_t tracee)
-{
-	struct session *s = tr->session;
-	const struct plan *plan = tr->plan;
-	int r = 0;
-
-	for (size_t i = 0; plan && i < plan->nr_objects; i++) {
-		for (size_t n = 0; n < plan->objects[i].nr_funcs && r >= 0; n++) {
-			const struct plan_func *f = &plan->objects[i].funcs[n];
-			const struct upatch_slot *slot = record_slot_at(&s->record, f->slot_addr);
-
-			if (!f->is_patched)
-				r = target_write(s->target, tracee, slot->entry_addr, slot->jump,
-						 slot->entry_size);
-		}
-	}
-	return r;
 }
 
 /* Islands made for this patch become everybody's before anything jumps to them. */
@@ -365,157 +277,457 @@ static int adopt_islands(struct transition *tr, pid_t tracee)
 	return r;
 }
 
-/* Give functions that nobody patches any more their own bytes back. */
-static int restore_entries(struct session *s, const struct upatch_meta *meta, pid_t tracee)
+/* What a replace patch superseded goes the way of a disabled patch. */
+static int mark_superseded(struct session *s, pid_t tracee)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++) {
-		struct upatch_slot *slot = slot_of(s, &meta_funcs(meta)[i]);
-
-		if (slot->winner != record_gateway(&s->record, slot) || !slot->is_armed)
-			continue;
-		r = target_write(s->target, tracee, slot->entry_addr, slot->original,
-				 slot->entry_size);
-		if (r >= 0)
-			slot->is_armed = 0;
-	}
-	return r;
-}
-
-int transition_settle(struct session *session, size_t patch, enum transition_goal goal,
-		      const struct freeze *freeze)
-{
-	const struct upatch_meta *meta = session->record.metas[patch];
-	int skip = goal == TRANSITION_UNPATCHED ? (int)patch : -1;
-	pid_t tracee = any_tracee(freeze);
-	int r;
-
-	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
-		struct upatch_slot *slot = slot_of(session, &meta_funcs(meta)[i]);
-
-		slot->winner = record_winner(&session->record, slot, skip);
-	}
-	r = store_slots(session, meta, tracee);
-	if (r >= 0)
-		r = restore_entries(session, meta, tracee);
-	if (r >= 0)
-		r = store_slots(session, meta, tracee);
-	if (r >= 0)
-		r = record_set_patch_state(&session->record, tracee, patch,
-					   goal == TRANSITION_PATCHED ? UPATCH_PATCH_ENABLED
-								      : UPATCH_PATCH_UNLOADING);
-	if (r >= 0)
-		r = store_armed(session, tracee, 0);
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++)
+		if (record_is_superseded(&s->record, i))
+			r = record_set_patch_state(&s->record, tracee, i, UPATCH_PATCH_UNLOADING);
 	return r;
 }
 
 /*
- * All threads are stopped and may switch. The order of effects is the table in transition.h; being
- * killed between any two of them leaves one of its rows.
+ * Everybody is stopped and runs the goal's version. The state comes first: from then on there is no
+ * way back. Being killed later leaves slots that go where they are to, through a dispatcher or not, and
+ * maybe jumps to them where none is needed any more: transition_repair().
  */
-static int switch_all(struct transition *tr, struct freeze *freeze)
+static int settle(struct transition *tr, enum rule_goal goal, const struct freeze *freeze)
 {
+	enum slots_version version = version_of(tr, goal);
 	struct session *s = tr->session;
-	bool is_patching = tr->goal == TRANSITION_PATCHED;
 	pid_t tracee = any_tracee(freeze);
 	int r;
 
-	r = store_armed(s, tracee, 0);
-	if (r >= 0 && is_patching)
-		r = adopt_islands(tr, tracee);
-	if (r < 0)
-		return r;
+	session_remember_stacks(s, freeze);
 	r = record_set_patch_state(&s->record, tracee, tr->patch,
-				   is_patching ? UPATCH_PATCH_ENABLING : UPATCH_PATCH_DISABLING);
+				   goal == RULE_PATCHED ? UPATCH_PATCH_ENABLED
+							: UPATCH_PATCH_UNLOADING);
 	if (r >= 0)
-		r = open_slots(tr, tracee);
-	if (r >= 0 && is_patching)
-		r = move_out_of_entries(tr, freeze);
-	if (r >= 0 && is_patching)
-		r = write_entries(tr, tracee);
+		r = slots_settle(s, &tr->slots, version, tracee);
 	if (r >= 0)
-		r = store_armed(s, tracee, 1);
-	if (r < 0)
-		goto err_undo;
-	/* It has happened: what fails now is finished by the next run. */
-	return transition_settle(s, tr->patch, tr->goal, freeze);
-
-err_undo:
-	(void)transition_settle(s, tr->patch,
-				is_patching ? TRANSITION_UNPATCHED : TRANSITION_PATCHED,
-				freeze); /* reports itself; the record says what is left to do */
-	return r;
+		r = laggards_forget(s, &tr->laggards, tracee);
+	return r >= 0 ? mark_superseded(s, tracee) : r;
 }
 
-int transition_try(struct transition *transition, struct transition_block **ret_blocks,
-		   size_t *ret_nr)
-{
-	struct session *s = transition->session;
-	struct freeze freeze;
-	int r;
-
-	r = freeze_all(s->target, MAX(s->deadline, deadline_in(NSEC_PER_SEC)), &freeze);
-	if (r < 0)
-		return r;
-	if (transition->plan)
-		r = plan_verify_entries(s, transition->plan);
-	if (r >= 0)
-		r = judge_all(transition, &freeze, ret_blocks, ret_nr);
-	if (r == 0)
-		r = switch_all(transition, &freeze);
-	freeze_thaw(&freeze);
-	return r;
-}
-
-/* --- waiting --------------------------------------------------------------------------------- */
-
-static int raise_blocked(struct transition *tr, const struct transition_block *block, size_t nr)
+/*
+ * Everybody is stopped, and nobody is where the start would harm. The order of effects is the table in
+ * transition.h; being killed between any two of them leaves one of its rows.
+ */
+static int open_transition(struct transition *tr, struct freeze *freeze, const struct look *look)
 {
 	struct session *s = tr->session;
-	struct diag_where where = { .tid = block->tid, .function = block->function };
+	enum rule_goal undo = tr->goal == RULE_PATCHED ? RULE_UNPATCHED : RULE_PATCHED;
+	pid_t tracee = any_tracee(freeze);
+	int r;
+
+	/* 1. No table counts, whatever an earlier run left there. */
+	r = laggards_forget(s, &tr->laggards, tracee);
+	/* 2. The intent. */
+	if (r >= 0)
+		r = adopt_islands(tr, tracee);
+	if (r >= 0)
+		r = record_set_patch_state(&s->record, tracee, tr->patch,
+					   is_coming(tr) ? UPATCH_PATCH_ENABLING
+							 : UPATCH_PATCH_DISABLING);
+	if (r < 0)
+		return r;
+	/* 3. All calls go through dispatchers, to the old version. */
+	r = slots_open(s, &tr->slots, tracee);
+	if (r >= 0 && tr->plan)
+		r = slots_write_entries(s, tr->plan, freeze, tracee);
+	/* 4. The table: this is the moment. */
+	if (r >= 0)
+		r = laggards_replace(s, &tr->laggards, tracee, look->laggards, look->nr, 0);
+	if (r == LAGGARDS_TOO_MANY)
+		r = diag_err(s->diag, -ENOSPC, UPATCH_E_RECORD_FULL, NULL,
+			     "%zu threads are inside functions that change; nothing was changed",
+			     look->nr);
+	if (r < 0) {
+		(void)settle(tr, undo, freeze); /* raises; the record says what is left to do */
+		return r;
+	}
+	return 0;
+}
+
+/* Everybody is stopped. It has happened: what fails now is finished by the next run. */
+static int complete(struct transition *tr, const struct freeze *freeze)
+{
+	int r;
+
+	tell(tr, "completing", transition_verb(tr->goal));
+	r = settle(tr, tr->goal, freeze);
+	return r < 0 ? r : TRANSITION_DONE;
+}
+
+static int raise_wait(struct transition *tr, const struct transition_block *block)
+{
+	struct session *s = tr->session;
+	struct diag_where where = { .tid = block->tid };
 	_cleanup_free_ char *text = backtrace_format(s, block->stack);
 	int r;
 
-	if (block->verdict == STACK_UNRELIABLE)
-		r = diag_err(s->diag, -EAGAIN, UPATCH_E_UNRELIABLE, &where,
-			     "its stack cannot be walked to its root; threads in the way: %zu; "
-			     "nothing was changed",
-			     nr);
-	else
-		r = diag_err(
-			s->diag, -EAGAIN, UPATCH_E_IN_FUNCTION, &where,
-			"the thread is inside this function; threads in the way: %zu; nothing was "
-			"changed",
-			nr);
+	r = diag_err(s->diag, -EAGAIN,
+		     block->verdict == STACK_IN_ENTRY ? UPATCH_E_IN_FUNCTION : UPATCH_E_UNRELIABLE,
+		     &where, "the thread %s; nothing was changed",
+		     block->verdict == STACK_IN_ENTRY
+			     ? "is about to return into bytes that are to be overwritten"
+			     : "stands, or may stand, in the middle of a dispatcher");
 	diag_set_detail(s->diag, text);
 	return r;
 }
 
-static void back_off(unsigned int *ms, uint64_t deadline)
-{
-	uint64_t nsec = MIN(*ms * NSEC_PER_MSEC, deadline_left(deadline));
-	struct timespec ts = { (time_t)(nsec / NSEC_PER_SEC), (long)(nsec % NSEC_PER_SEC) };
+/* --- start, reverse ---------------------------------------------------------------------------- */
 
-	(void)nanosleep(&ts, NULL); /* woken early is as good */
-	*ms = MIN(*ms * 2, (unsigned int)BACKOFF_MAX_MS);
+/* One stop. Return: transition_outcome; ATTEMPT_WAIT: somebody is in the way; or -errno raised. */
+enum {
+	ATTEMPT_WAIT = 2,
+};
+
+static int attempt_start(struct transition *tr, struct look *look)
+{
+	struct session *s = tr->session;
+	struct freeze freeze;
+	int r;
+
+	r = session_freeze(s, &freeze);
+	if (r < 0)
+		return r;
+	if (tr->plan)
+		r = plan_verify_entries(s, tr->plan);
+	if (r >= 0)
+		r = look_at_all(tr, &tr->rule, &freeze, look);
+	if (r >= 0 && look->first_wait.tid)
+		r = ATTEMPT_WAIT;
+	if (r == 0) {
+		tell(tr, "starting", transition_verb(tr->goal));
+		r = open_transition(tr, &freeze, look);
+		if (r >= 0)
+			r = look->nr ? TRANSITION_PENDING : complete(tr, &freeze);
+		s->idle_islands_are_empty = r == TRANSITION_DONE && !look->has_island_thread;
+	}
+	freeze_thaw(&freeze);
+	return r;
 }
 
-int transition_run(struct transition *transition)
+static int attempt_reverse(struct transition *tr, struct look *look)
 {
-	unsigned int ms = BACKOFF_FIRST_MS;
+	struct session *s = tr->session;
+	enum rule_goal goal = tr->goal == RULE_PATCHED ? RULE_UNPATCHED : RULE_PATCHED;
+	struct stack_rule rule;
+	struct freeze freeze;
+	int r;
+
+	r = rule_new(s, tr->patch, goal, &tr->slots, &rule);
+	if (r < 0)
+		return r;
+	r = session_freeze(s, &freeze);
+	if (r < 0)
+		goto out;
+	r = look_at_all(tr, &rule, &freeze, look);
+	if (r >= 0 && look->first_wait.tid)
+		r = ATTEMPT_WAIT;
+	if (r == 0)
+		r = laggards_replace(s, &tr->laggards, any_tracee(&freeze), look->laggards,
+				     look->nr, !tr->laggards.table->invert);
+	if (r == LAGGARDS_TOO_MANY)
+		r = diag_err(s->diag, -ENOSPC, UPATCH_E_RECORD_FULL, NULL,
+			     "%zu threads are inside functions that change; it goes on as before",
+			     look->nr);
+	if (r == 0) {
+		diag_info(s->diag, "target %d: patch '%s': reversing transition from %s to %s",
+			  (int)s->target->pid, s->record.metas[tr->patch]->name,
+			  transition_verb(tr->goal), transition_verb(goal));
+		tell(tr, "starting", transition_verb(goal));
+		tr->goal = goal;
+		stack_rule_deinit(&tr->rule);
+		tr->rule = rule;
+		rule = (struct stack_rule){};
+		r = look->nr ? TRANSITION_PENDING : complete(tr, &freeze);
+	}
+	freeze_thaw(&freeze);
+out:
+	stack_rule_deinit(&rule);
+	return r;
+}
+
+/* Again and again until nobody is where the start would harm: that takes threads a few instructions. */
+static int attempt(struct transition *tr, int (*fn)(struct transition *tr, struct look *look))
+{
+	uint64_t deadline = MAX(tr->session->deadline, deadline_in(stop_patience));
+	struct backoff backoff = {};
+	struct look look;
 	int r;
 
 	for (;;) {
-		struct transition_block *blocks = NULL;
-		size_t nr = 0;
-
-		r = transition_try(transition, &blocks, &nr);
-		if (r == TRANSITION_BLOCKED && deadline_is_over(transition->session->deadline))
-			r = raise_blocked(transition, &blocks[0], nr);
-		transition_blocks_free(blocks, nr);
-		if (r != TRANSITION_BLOCKED)
+		r = look_init(tr->session, &look);
+		if (r < 0)
 			return r;
-		back_off(&ms, transition->session->deadline);
+		block_deinit(&tr->block);
+		r = fn(tr, &look);
+		if (r == ATTEMPT_WAIT && deadline_is_over(deadline))
+			r = raise_wait(tr, &look.first_wait);
+		look_deinit(&look);
+		if (r != ATTEMPT_WAIT)
+			return r;
+		backoff_wait(&backoff, deadline);
 	}
+}
+
+int transition_start(struct transition *transition)
+{
+	return attempt(transition, attempt_start);
+}
+
+int transition_reverse(struct transition *transition)
+{
+	return attempt(transition, attempt_reverse);
+}
+
+/* --- going on ---------------------------------------------------------------------------------- */
+
+/* Judge a stopped laggard. Return: TRANSITION_DONE: it may switch; TRANSITION_PENDING; or raised. */
+static int look_at_laggard(struct transition *tr, struct thread *thread, struct look *look)
+{
+	struct transition_block block;
+	int r;
+
+	judge(tr, &tr->rule, thread, look, &block);
+	if (block.verdict == STACK_CLEAN)
+		return TRANSITION_DONE;
+	r = fill_block(tr->session, thread, look, &block, &tr->block);
+	return r < 0 ? r : TRANSITION_PENDING;
+}
+
+/* Is it the thread that the table means, and no other one that has got its ID or its place? */
+static bool is_same(const struct transition *tr, const struct thread *thread,
+		    const struct laggard *laggard)
+{
+	return (thread->state == THREAD_STOPPED || thread->state == THREAD_SIGNALLED) &&
+	       laggards_key(tr->session, thread) == laggard->key;
+}
+
+/* Return: TRANSITION_DONE, TRANSITION_PENDING; VISIT_STRANGER: it is somebody else; or -errno raised. */
+enum {
+	VISIT_STRANGER = 2,
+};
+
+static int look_and_drop(struct transition *tr, struct thread *thread,
+			 const struct laggard *laggard)
+{
+	struct look look;
+	int r;
+
+	if (!is_same(tr, thread, laggard))
+		return VISIT_STRANGER;
+	r = look_init(tr->session, &look);
+	if (r < 0)
+		return r;
+	r = look_at_laggard(tr, thread, &look);
+	if (r == TRANSITION_DONE)
+		r = laggards_drop(tr->session, &tr->laggards, thread->tid, laggard->key);
+	look_deinit(&look);
+	return r;
+}
+
+int transition_visit(struct transition *transition, const struct laggard *laggard)
+{
+	struct transition *tr = transition;
+	struct freeze freeze;
+	int outcome;
+	int r;
+
+	if (!laggard->tid)
+		return transition_try_complete(tr);
+	outcome = freeze_thread(tr->session->target, laggard->tid, deadline_in(stop_patience),
+				&freeze);
+	if (outcome < 0)
+		return outcome;
+	if (outcome == FREEZE_BUSY)
+		return TRANSITION_PENDING;
+	r = VISIT_STRANGER;
+	if (outcome == 0) {
+		r = look_and_drop(tr, &freeze.threads[0], laggard);
+		freeze_thaw(&freeze);
+	}
+	/* Whoever has that thread pointer now would lose its entry: look at everybody. */
+	return r == VISIT_STRANGER ? transition_try_complete(tr) : r;
+}
+
+/* Of a laggard: do all threads with its key allow it to switch? None may be left: it is gone. */
+static int look_at_key(struct transition *tr, const struct freeze *freeze, uint64_t key,
+		       struct look *look)
+{
+	int r = TRANSITION_DONE;
+
+	for (size_t i = 0; i < freeze->nr && r == TRANSITION_DONE; i++)
+		if (freeze->threads[i].state != THREAD_GONE &&
+		    laggards_key(tr->session, &freeze->threads[i]) == key)
+			r = look_at_laggard(tr, &freeze->threads[i], look);
+	return r;
+}
+
+int transition_try_complete(struct transition *transition)
+{
+	struct transition *tr = transition;
+	struct session *s = tr->session;
+	_cleanup_free_ struct laggard *list = NULL;
+	struct freeze freeze;
+	struct look look;
+	size_t nr = 0, left = 0;
+	int r;
+
+	r = laggards_list(s, &tr->laggards, &list, &nr);
+	if (r >= 0)
+		r = look_init(s, &look);
+	if (r < 0)
+		return r;
+	r = session_freeze(s, &freeze);
+	if (r < 0)
+		goto out;
+	for (size_t i = 0; i < nr && r >= 0; i++) {
+		r = look_at_key(tr, &freeze, list[i].key, &look);
+		if (r == TRANSITION_DONE)
+			r = laggards_drop(s, &tr->laggards, any_tracee(&freeze), list[i].key);
+		else
+			left++;
+	}
+	if (r >= 0)
+		r = left ? TRANSITION_PENDING : complete(tr, &freeze);
+	freeze_thaw(&freeze);
+out:
+	look_deinit(&look);
+	return r;
+}
+
+/* --- force, cancel ------------------------------------------------------------------------------- */
+
+static int set_forced(struct session *s, pid_t tracee, size_t index)
+{
+	struct upatch_patch_entry *entry = &s->record.head->patches[index];
+
+	entry->flags |= UPATCH_PATCH_FORCED;
+	return record_store(&s->record, tracee, &entry->flags, sizeof(entry->flags));
+}
+
+/*
+ * As klp has it: a patch that goes may still run; of what a replace patch supersedes anything may; in
+ * all other cases what threads may be in is the object's own code.
+ */
+static int pin(struct transition *tr, pid_t tracee)
+{
+	struct session *s = tr->session;
+	int r = 0;
+
+	if (tr->goal == RULE_UNPATCHED)
+		return set_forced(s, tracee, tr->patch);
+	if (!(s->record.metas[tr->patch]->flags & UPATCH_META_REPLACE))
+		return 0;
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++)
+		if (i != tr->patch && record_is_stacked(&s->record, i))
+			r = set_forced(s, tracee, i);
+	return r;
+}
+
+static int add_forced(struct transition *tr, struct thread *thread, struct look *look,
+		      struct transition_block **blocks, size_t *nr)
+{
+	struct transition_block block;
+	size_t alloc = *nr;
+
+	judge(tr, &tr->rule, thread, look, &block);
+	if (!array_grow(*blocks, *nr, alloc))
+		return diag_oom(tr->session->diag);
+	return fill_block(tr->session, thread, look, &block, &(*blocks)[(*nr)++]);
+}
+
+int transition_force(struct transition *transition, struct transition_block **ret_blocks,
+		     size_t *ret_nr)
+{
+	struct transition *tr = transition;
+	struct session *s = tr->session;
+	struct transition_block *blocks = NULL;
+	struct freeze freeze;
+	struct look look;
+	size_t nr = 0;
+	int r;
+
+	r = look_init(s, &look);
+	if (r < 0)
+		return r;
+	r = session_freeze(s, &freeze);
+	if (r < 0)
+		goto out;
+	for (size_t i = 0; i < freeze.nr && r >= 0; i++)
+		if (freeze.threads[i].state != THREAD_GONE &&
+		    transition_lists(tr, &freeze.threads[i]))
+			r = add_forced(tr, &freeze.threads[i], &look, &blocks, &nr);
+	if (r >= 0) {
+		diag_info(s->diag,
+			  "target %d: patch '%s': forcing remaining threads to the %s state",
+			  (int)s->target->pid, s->record.metas[tr->patch]->name,
+			  tr->goal == RULE_PATCHED ? "patched" : "unpatched");
+		r = pin(tr, any_tracee(&freeze));
+	}
+	if (r >= 0)
+		r = complete(tr, &freeze);
+	freeze_thaw(&freeze);
+out:
+	look_deinit(&look);
+	if (r < 0) {
+		transition_blocks_free(blocks, nr);
+		return r;
+	}
+	*ret_blocks = blocks;
+	*ret_nr = nr;
+	return 0;
+}
+
+int transition_repair(struct session *session)
+{
+	struct laggards laggards = { .index = -1 };
+	struct slots slots;
+	struct freeze freeze;
+	int r;
+
+	r = slots_collect_unsettled(session, &slots);
+	if (r < 0)
+		return r;
+	r = session_freeze(session, &freeze);
+	if (r >= 0) {
+		r = slots_settle(session, &slots, SLOTS_NEW, any_tracee(&freeze));
+		if (r >= 0)
+			r = laggards_forget(session, &laggards, any_tracee(&freeze));
+		freeze_thaw(&freeze);
+	}
+	slots_deinit(&slots);
+	return r;
+}
+
+int transition_raise_block(struct transition *transition)
+{
+	struct session *s = transition->session;
+	const struct transition_block *block = &transition->block;
+	struct diag_where where = {
+		.tid = block->tid,
+		.patch = s->record.metas[transition->patch]->name,
+		.function = block->function,
+	};
+	_cleanup_free_ char *text = block->stack ? backtrace_format(s, block->stack) : NULL;
+	_cleanup_free_ struct laggard *list = NULL;
+	bool is_lost = block->verdict == STACK_UNRELIABLE || !block->stack;
+	size_t nr = 0;
+	int r;
+
+	r = laggards_list(s, &transition->laggards, &list, &nr);
+	if (r < 0)
+		return r;
+	r = diag_err(s->diag, -EAGAIN, is_lost ? UPATCH_E_UNRELIABLE : UPATCH_E_IN_FUNCTION, &where,
+		     "%s; the %s transition is open, threads that have not switched: %zu",
+		     is_lost ? "the thread's stack cannot be walked to its root"
+			     : "the thread is inside this function",
+		     transition_verb(transition->goal), nr);
+	diag_set_detail(s->diag, text);
+	return r;
 }

@@ -3,87 +3,123 @@
 #define LIVEPATCH_TRANSITION_H
 
 /*
- * Moving a target from one version of some functions to another, as one step.
+ * Moving the threads of a target from one version of some functions to another.
  *
- *   patch state   armed  calls go to                  an interrupted run is
- *   LOADING       -      old                          undone (takeover.c)
- *   ENABLING      0      old, some by the dispatcher  undone
- *   ENABLING      1      new, some by the dispatcher  completed
- *   ENABLED       -      new
- *   DISABLING     0      new, some by the dispatcher  undone
- *   DISABLING     1      old, some by the dispatcher  completed
- *   UNLOADING     -      old                          completed
+ *   patch state   table    threads run                        a run that was interrupted there is
+ *   LOADING       -        old                                undone (takeover.c)
+ *   ENABLING      none     old, some by the dispatchers       undone
+ *   ENABLING      counts   old or new, as it says for each    carried on with
+ *   ENABLED       counts   new, some by the dispatchers       completed
+ *   ENABLED       none     new
+ *   DISABLING     none     old, some by the dispatchers       undone
+ *   DISABLING     counts   old or new, as it says for each    carried on with
+ *   UNLOADING     counts   new, some by the dispatchers       completed
+ *   UNLOADING     none     new                                completed
  *
- * Between the first effect and the last every slot concerned goes through the dispatcher, which
- * looks at one word (armed): storing that word is the moment at which all functions change at
- * once, whatever happens to us before or after.
+ * "Old" is what ran before, whether the patch comes or goes. Between the first effect and the last
+ * every slot concerned goes through its dispatcher, which looks at one word: the table of laggards
+ * that counts. Storing it is the moment at which the transition starts for all functions at once;
+ * storing the other table's address there turns it around. Everything that a later run needs is in
+ * the record.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "livepatch/laggards.h"
+#include "livepatch/rule.h"
+#include "livepatch/slots.h"
 #include "livepatch/stack.h"
 
-struct freeze;
 struct plan;
 struct session;
+struct thread;
 
-enum transition_goal {
-	TRANSITION_UNPATCHED,
-	TRANSITION_PATCHED,
+/* A thread that holds a transition up, as it was when it was last looked at. */
+struct transition_block {
+	pid_t tid;
+	enum stack_verdict verdict;
+	char *function;		    /* or NULL; owned */
+	struct unwind_stack *stack; /* owned */
 };
 
 struct transition {
 	struct session *session;
-	size_t patch; /* index in the record */
-	enum transition_goal goal;
-	const struct plan *plan; /* when patching: entries to verify; else NULL */
-	struct stack_rule rule;
+	size_t patch;		 /* index in the record */
+	enum rule_goal goal;	 /* which way it goes now */
+	const struct plan *plan; /* of a patch that comes: entries to write; else NULL */
+	struct slots slots;
+	struct stack_rule rule; /* for the goal */
+	struct laggards laggards;
+	struct transition_block block; /* tid 0: none was seen */
 };
 
-/* What stood in the way of an attempt. */
-struct transition_block {
-	pid_t tid;
-	enum stack_verdict verdict;
-	const char *function;	    /* borrowed from the rule, or NULL */
-	struct unwind_stack *stack; /* owned */
+enum transition_outcome {
+	TRANSITION_DONE = 0,
+	TRANSITION_PENDING = 1, /* it is open, and some threads have not switched */
 };
 
 /**
- * transition_init() - prepare; the patch is loaded (goal patched) or enabled (goal unpatched)
+ * transition_init() - of a patch that is loaded or enabled, or whose transition is open
+ * @goal: where a new one is to go; of an open one it is found out
+ * @plan: of a patch that comes, else NULL
  * Return: 0, or -errno raised.
  */
-int transition_init(struct session *session, size_t patch, enum transition_goal goal,
+int transition_init(struct session *session, size_t patch, enum rule_goal goal,
 		    const struct plan *plan, struct transition *ret);
 void transition_deinit(struct transition *transition);
 
 /**
- * transition_try() - one attempt: stop everybody, and switch if every thread may
- * @ret_blocks, @ret_nr: threads that may not, when it returns TRANSITION_BLOCKED; owned
+ * transition_start() - stop everybody, switch those who may, let everybody go
+ * Waits until the deadline for threads that stand where none may be when it starts.
  *
- * Return: 0: done; TRANSITION_BLOCKED: nothing was changed; or -errno raised, likewise.
+ * Return: TRANSITION_DONE when all have switched; TRANSITION_PENDING; or -errno raised, with
+ * nothing changed.
  */
-int transition_try(struct transition *transition, struct transition_block **ret_blocks,
-		   size_t *ret_nr);
+int transition_start(struct transition *transition);
 
-enum {
-	TRANSITION_BLOCKED = 1,
-};
-
-/* Attempts until the session's deadline. Return: 0, or -errno raised, nothing was changed. */
-int transition_run(struct transition *transition);
+/* Turn an open one around: likewise, and with an error it goes on as before. */
+int transition_reverse(struct transition *transition);
 
 /**
- * transition_settle() - point the patch's slots at what runs now, restore entries nobody patches
- *
- * For the last step of a transition, of its undo, and of an interrupted one. All threads are
- * stopped, none is in the middle of an entry, the patch's state says what is to be.
- * Return: 0, or -errno raised.
+ * transition_visit() - look at one laggard, and switch it if it may
+ * Stops just that thread. Return: TRANSITION_DONE: it has switched, or is gone;
+ * TRANSITION_PENDING; or -errno raised.
  */
-int transition_settle(struct session *session, size_t patch, enum transition_goal goal,
-		      const struct freeze *freeze);
+int transition_visit(struct transition *transition, const struct laggard *laggard);
 
+/**
+ * transition_try_complete() - stop everybody, switch those who may, complete if all have
+ * Return: as transition_start().
+ */
+int transition_try_complete(struct transition *transition);
+
+/**
+ * transition_force() - switch everybody, wherever they are, and complete
+ * @ret_blocks, @ret_nr: the threads that were forced; owned, see transition_blocks_free()
+ * What may never be unmapped for that is marked in the record first. Return: 0, or -errno raised.
+ */
+int transition_force(struct transition *transition, struct transition_block **ret_blocks,
+		     size_t *ret_nr);
 void transition_blocks_free(struct transition_block *blocks, size_t nr);
+
+/**
+ * transition_repair() - point all slots at what the states of the patches say
+ * For what was interrupted before its transition started, or after it was complete.
+ */
+int transition_repair(struct session *session);
+
+/* Does the transition list this thread as one that has not switched? */
+bool transition_lists(const struct transition *transition, const struct thread *thread);
+
+/* Raise what holds it up. Return: -EAGAIN. */
+int transition_raise_block(struct transition *transition);
+
+/* Is the transition of that patch open? */
+bool transition_is_open(const struct transition *transition);
+
+/* Where its goal is the one that klp calls patched: "patching", else "unpatching". */
+const char *transition_verb(enum rule_goal goal);
 
 #endif

@@ -68,25 +68,66 @@ static void drop_islands(struct session *s, uint64_t seq)
 	}
 }
 
+static const char *describe(enum upatch_kept_reason reason)
+{
+	switch (reason) {
+	case UPATCH_KEPT_FORCED:
+		return "threads were forced, and may be in its code";
+	case UPATCH_KEPT_REFERENCED:
+		return "memory refers to its code";
+	case UPATCH_KEPT_UNKNOWN:
+		break;
+	}
+	return "too much memory to search for references";
+}
+
+static int keep(struct session *s, size_t index, enum upatch_kept_reason reason)
+{
+	struct record *record = &s->record;
+	struct upatch_patch_entry *entry = &record->head->patches[index];
+	int r;
+
+	diag_info(s->diag, "target %d: patch '%s': kept, %s", (int)s->target->pid,
+		  record->metas[index]->name, describe(reason));
+	entry->kept_reason = reason;
+	r = record_store(record, 0, &entry->kept_reason, sizeof(entry->kept_reason));
+	if (r >= 0)
+		r = record_set_patch_state(record, 0, index, UPATCH_PATCH_KEPT);
+	return r < 0 ? r : UNLOAD_KEPT;
+}
+
+/* Is there a reason to keep a patch's code? Return: 0, enum upatch_kept_reason, or -errno raised. */
+static int find_reason(struct session *s, size_t index)
+{
+	const struct upatch_patch_entry *entry = &s->record.head->patches[index];
+	uint64_t addr;
+	int r;
+
+	if (entry->state == UPATCH_PATCH_LOADING || !s->record.metas[index])
+		return 0; /* nothing ever referred to it; or it was searched, and is half unmapped */
+	if (entry->flags & UPATCH_PATCH_FORCED)
+		return UPATCH_KEPT_FORCED;
+	r = search_refs(s, s->record.metas[index], &addr);
+	if (r == REFS_FOUND) {
+		const struct mapping *m = maps_find(&s->maps, addr);
+
+		diag_debug(s->diag, "target %d: the word at 0x%llx (%s) refers to its code",
+			   (int)s->target->pid, (unsigned long long)addr,
+			   m && *m->path ? m->path : "anonymous memory");
+		return UPATCH_KEPT_REFERENCED;
+	}
+	return r == REFS_UNKNOWN ? UPATCH_KEPT_UNKNOWN : r;
+}
+
 int unload_patch(struct session *session, size_t index)
 {
-	struct record *record = &session->record;
-	uint64_t seq = record->head->patches[index].seq, addr = 0;
+	uint64_t seq = session->record.head->patches[index].seq;
 	struct rcall rcall;
-	int r = REFS_NONE;
+	int r;
 
-	if (record->metas[index] && record->head->patches[index].state != UPATCH_PATCH_LOADING)
-		r = search_refs(session, record->metas[index], &addr);
-	if (r < 0)
-		return r;
-	if (r != REFS_NONE) {
-		diag_info(session->diag, "target %d: patch '%s': kept, %s",
-			  (int)session->target->pid, record->metas[index]->name,
-			  r == REFS_FOUND ? "memory refers to its code"
-					  : "too much memory to search for references");
-		r = record_set_patch_state(record, 0, index, UPATCH_PATCH_KEPT);
-		return r < 0 ? r : UNLOAD_KEPT;
-	}
+	r = find_reason(session, index);
+	if (r != 0)
+		return r < 0 ? r : keep(session, index, (enum upatch_kept_reason)r);
 	r = session_borrow(session, &rcall);
 	if (r < 0)
 		return r;
@@ -97,6 +138,26 @@ int unload_patch(struct session *session, size_t index)
 	int end = rcall_give_back(&rcall);
 
 	return r < 0 ? r : end;
+}
+
+int unload_kept(struct session *session, unsigned int *ret_freed, unsigned int *ret_kept)
+{
+	struct record *record = &session->record;
+	unsigned int freed = 0, kept = 0;
+	int r = 0;
+
+	for (size_t i = 0; record->addr && i < UPATCH_PATCHES_MAX && r >= 0; i++) {
+		if (record->head->patches[i].state != UPATCH_PATCH_KEPT)
+			continue;
+		r = unload_patch(session, i);
+		if (r >= 0)
+			*(r == UNLOAD_KEPT ? &kept : &freed) += 1;
+	}
+	if (r >= 0)
+		r = unload_rest(session);
+	*ret_freed = freed;
+	*ret_kept = kept;
+	return r;
 }
 
 static bool is_empty(const struct record *record)

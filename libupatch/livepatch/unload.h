@@ -22,6 +22,12 @@ enum {
 };
 
 /**
+ * unload_kept() - try again with all patches in state KEPT
+ * Return: 0, or -errno raised; what was freed is so in either case.
+ */
+int unload_kept(struct session *session, unsigned int *ret_freed, unsigned int *ret_kept);
+
+/**
  * unload_rest() - islands without users, and the record when nothing is left to record
  * Only when no thread stands in an idle island. Return: 0, or -errno raised.
  */

@@ -174,6 +174,20 @@ static int parse_objects(struct diag *d, struct json_object *root, struct manife
 	return r;
 }
 
+static int parse_stack_order(struct diag *d, struct json_object *root, struct manifest *m)
+{
+	struct json_object *value;
+	const char *order;
+
+	if (!json_object_object_get_ex(root, "stack_order", &value))
+		return 0;
+	order = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+	m->strict = strcmp(order, "strict") == 0;
+	if (!m->strict && strcmp(order, "any") != 0)
+		return raise_bad(d, "stack_order", "is neither \"strict\" nor \"any\"");
+	return 0;
+}
+
 static int parse_root(struct diag *d, struct json_object *root, struct manifest *m)
 {
 	struct json_object *value;
@@ -195,6 +209,8 @@ static int parse_root(struct diag *d, struct json_object *root, struct manifest 
 			return raise_bad(d, "replace", "is no boolean");
 		m->replace = json_object_get_boolean(value);
 	}
+	if (r >= 0)
+		r = parse_stack_order(d, root, m);
 	if (r >= 0)
 		r = parse_cves(d, root, m);
 	return r < 0 ? r : parse_objects(d, root, m);
@@ -272,6 +288,8 @@ char *manifest_format(const struct manifest *manifest)
 	json_object_object_add(root, "version", json_object_new_string(manifest->version));
 	json_object_object_add(root, "description", json_object_new_string(manifest->description));
 	json_object_object_add(root, "replace", json_object_new_boolean(manifest->replace));
+	if (manifest->strict)
+		json_object_object_add(root, "stack_order", json_object_new_string("strict"));
 	json_object_object_add(root, "cves", cves);
 	json_object_object_add(root, "objects", format_objects(manifest));
 	text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |

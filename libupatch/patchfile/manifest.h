@@ -22,6 +22,7 @@ struct manifest {
 	char *version;
 	char *description;
 	bool replace;
+	bool strict; /* stack_order=strict */
 	char **cves;
 	size_t nr_cves;
 	struct manifest_object *objects;

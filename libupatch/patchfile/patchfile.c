@@ -51,6 +51,7 @@ static int read_manifest(struct diag *d, const struct container *container, stru
 	f->public.version = f->manifest.version;
 	f->public.description = f->manifest.description;
 	f->public.replace = f->manifest.replace;
+	f->public.strict = f->manifest.strict;
 	f->public.cves = (const char *const *)f->manifest.cves;
 	f->public.nr_cves = f->manifest.nr_cves;
 	return 0;

@@ -89,6 +89,7 @@ struct patchfile {
 	const char *version;
 	const char *description;
 	bool replace;
+	bool strict; /* stack_order=strict */
 	const char *const *cves;
 	size_t nr_cves;
 	const struct payload *payloads; /* at least one; pairs of object and build ID are unique */

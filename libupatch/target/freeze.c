@@ -187,30 +187,83 @@ err_thaw:
 	return r;
 }
 
-/* Stop one thread. Return: 0 when it is stopped and suitable; 1 when it is not; -errno raised. */
-static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
-		   bool (*is_suitable)(struct target *target, const struct thread *thread,
-				       void *userdata),
-		   void *userdata)
+/* Stop one thread. Return: 0; FREEZE_GONE; FREEZE_BUSY; -errno raised. */
+static int stop_one(struct freeze *freeze, pid_t tid, uint64_t patience,
+		    enum thread_seize_flags flags)
 {
 	struct target *t = freeze->target;
 	struct thread *thread = &freeze->threads[0];
 	int r;
 
 	if (is_uninterruptible(t, tid))
-		return 1;
-	r = thread_seize(t, thread, tid, THREAD_SUSPEND_SECCOMP);
+		return FREEZE_BUSY;
+	r = thread_seize(t, thread, tid, flags);
 	if (r < 0)
-		return r == -ESRCH ? 1 : r;
+		return r == -ESRCH ? FREEZE_GONE : r;
 	if (thread_interrupt(thread) < 0)
-		return 1;
+		return FREEZE_GONE;
 	for (unsigned int spins = 0; thread->state == THREAD_SEIZED; nap(&spins))
 		if (thread_wait_stopped(thread) == 0 || deadline_is_over(patience) ||
 		    (spins > SPINS_BEFORE_NAP && is_uninterruptible(t, tid)))
 			break;
-	if (thread->state == THREAD_STOPPED && is_suitable(t, thread, userdata))
+	if (thread->state == THREAD_STOPPED || thread->state == THREAD_SIGNALLED)
 		return 0;
+	r = thread->state == THREAD_GONE ? FREEZE_GONE : FREEZE_BUSY;
 	thread_detach(t, thread);
+	return r;
+}
+
+/* IDs are reused, and after a fork(2) a record names threads of the parent. */
+static bool is_of_target(struct target *t, pid_t tid)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "task/%d", (int)tid); /* fits */
+	return faccessat(t->procfd, path, F_OK, 0) == 0;
+}
+
+int freeze_thread(struct target *target, pid_t tid, uint64_t deadline, struct freeze *ret)
+{
+	struct freeze freeze = {
+		.target = target,
+		.threads = calloc(1, sizeof(struct thread)),
+		.nr = 1,
+		.alloc = 1,
+		.nice = getpriority(PRIO_PROCESS, (id_t)gettid()),
+	};
+	int r;
+
+	if (!freeze.threads)
+		return diag_oom(target->diag);
+	r = is_of_target(target, tid) ? stop_one(&freeze, tid, deadline, 0) : FREEZE_GONE;
+	/* It may have exited before we held it, and another one got its ID. */
+	if (r == 0 && !is_of_target(target, tid)) {
+		freeze_thaw(&freeze);
+		return FREEZE_GONE;
+	}
+	if (r != 0) {
+		free(freeze.threads);
+		return r;
+	}
+	*ret = freeze;
+	return 0;
+}
+
+/* Stop one thread. Return: 0 when it is stopped and suitable; 1 when it is not; -errno raised. */
+static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
+		   bool (*is_suitable)(struct target *target, const struct thread *thread,
+				       void *userdata),
+		   void *userdata)
+{
+	struct thread *thread = &freeze->threads[0];
+	int r;
+
+	r = stop_one(freeze, tid, patience, THREAD_SUSPEND_SECCOMP);
+	if (r != 0)
+		return r < 0 ? r : 1;
+	if (thread->state == THREAD_STOPPED && is_suitable(freeze->target, thread, userdata))
+		return 0;
+	thread_detach(freeze->target, thread);
 	return 1;
 }
 

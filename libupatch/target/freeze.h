@@ -54,6 +54,18 @@ int freeze_one(struct target *target, uint64_t deadline,
 				   void *userdata),
 	       void *userdata, struct freeze *ret);
 
+/**
+ * freeze_thread() - stop this thread, while the others go on
+ * Return: 0; FREEZE_GONE; FREEZE_BUSY when it has not stopped by the deadline; or -errno raised, as
+ * thread_seize(). With anything but 0 it is not stopped.
+ */
+int freeze_thread(struct target *target, pid_t tid, uint64_t deadline, struct freeze *ret);
+
+enum {
+	FREEZE_GONE = 1,
+	FREEZE_BUSY = 2,
+};
+
 /* Let everybody go on. Accepts an empty one. */
 void freeze_thaw(struct freeze *freeze);
 

@@ -176,6 +176,38 @@ int proc_read_status(int dirfd, pid_t tid, struct proc_status *ret)
 	return proc_parse_status(text, ret);
 }
 
+int proc_parse_wait(const char *line, struct proc_wait *ret)
+{
+	/* "running", or the number, six arguments, stack and program counter; "-1 SP PC": no call */
+	const char *sp = NULL, *pc = NULL;
+	char *end;
+
+	if (strncmp(line, "running", 7) == 0)
+		return -EAGAIN;
+	for (const char *p = strchr(line, ' '); p; p = strchr(p + 1, ' ')) {
+		sp = pc;
+		pc = p;
+	}
+	if (!sp)
+		return -EBADMSG;
+	ret->sp = strtoull(sp, &end, 16);
+	if (end != pc)
+		return -EBADMSG;
+	ret->pc = strtoull(pc, &end, 16);
+	return *end == '\n' || !*end ? 0 : -EBADMSG;
+}
+
+int proc_read_wait(int dirfd, pid_t tid, struct proc_wait *ret)
+{
+	_cleanup_free_ char *text = NULL;
+	int r;
+
+	r = read_of_thread(dirfd, tid, "syscall", &text);
+	if (r < 0)
+		return r;
+	return proc_parse_wait(text, ret);
+}
+
 int proc_read_tids(int dirfd, pid_t **ret, size_t *ret_nr)
 {
 	_cleanup_(closedirp) DIR *dir = NULL;

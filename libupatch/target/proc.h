@@ -51,6 +51,18 @@ int proc_read_file(int dirfd, const char *path, char **ret, size_t *ret_size);
 int proc_read_stat(int dirfd, pid_t tid, struct proc_stat *ret);
 int proc_read_status(int dirfd, pid_t tid, struct proc_status *ret);
 
+/* Where a thread blocks, as long as it does: /proc/PID/task/TID/syscall. */
+struct proc_wait {
+	uint64_t sp;
+	uint64_t pc;
+};
+
+/**
+ * proc_read_wait() - without stopping it
+ * Return: 0; -EAGAIN, unraised: it runs; or another -errno, unraised: not known.
+ */
+int proc_read_wait(int dirfd, pid_t tid, struct proc_wait *ret);
+
 /**
  * proc_read_tids() - all threads
  * Return: 0 with a malloc'ed array, or -errno, unraised.
@@ -60,8 +72,9 @@ int proc_read_tids(int dirfd, pid_t **ret, size_t *ret_nr);
 /* One entry of the auxiliary vector, 0 when it is absent or unreadable. getauxval(3). */
 uint64_t proc_read_auxv(int dirfd, uint64_t type);
 
-/* The two parsers, for tests. */
+/* The parsers, for tests. */
 int proc_parse_stat(const char *line, struct proc_stat *ret);
 int proc_parse_status(const char *text, struct proc_status *ret);
+int proc_parse_wait(const char *line, struct proc_wait *ret);
 
 #endif

@@ -130,6 +130,34 @@ int thread_wait_stopped(struct thread *thread)
 	}
 }
 
+int thread_step(struct thread *thread)
+{
+	int status;
+
+	for (;;) {
+		if (ptrace(PTRACE_SINGLESTEP, thread->tid, 0, 0) < 0)
+			break;
+		while (waitpid(thread->tid, &status, __WALL) < 0)
+			if (errno != EINTR)
+				goto gone;
+		if (!WIFSTOPPED(status))
+			break;
+		if (status >> 16 == PTRACE_EVENT_STOP)
+			continue;	 /* a group stop, or its end: nothing has run */
+		(void)load_regs(thread); /* or GONE */
+		if (thread->state == THREAD_GONE)
+			return -ESRCH;
+		if (status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP)
+			return 0;
+		thread->state = THREAD_SIGNALLED;
+		thread->signal = WSTOPSIG(status);
+		return -EINTR;
+	}
+gone:
+	thread->state = THREAD_GONE;
+	return -ESRCH;
+}
+
 /* Only a stopped thread can be let go: stop it for an instant. */
 static bool stop_for_detach(struct thread *thread)
 {

@@ -73,6 +73,12 @@ int thread_wait_stopped(struct thread *thread);
 int thread_store_regs(struct thread *thread);
 
 /**
+ * thread_step() - have a thread in state STOPPED run one instruction, which blocks on nothing
+ * Return: 0; -EINTR, unraised, with state SIGNALLED: a signal arrived first; -ESRCH with state GONE.
+ */
+int thread_step(struct thread *thread);
+
+/**
  * thread_detach() - let it go on as if nothing had been
  *
  * Delivers a signal that arrived, puts a system call back that our stop made fail, lets a group

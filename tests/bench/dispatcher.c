@@ -25,11 +25,11 @@ struct gate {
 	uint8_t *text;
 	uint8_t *slot;
 	struct upatch_laggards *laggards;
+	struct upatch_switch *word;
 	function_fn call;
 };
 
-static const size_t laggards_size =
-	sizeof(struct upatch_laggards) + UPATCH_LAGGARD_BUCKETS * sizeof(uint64_t);
+static const size_t data_size = sizeof(struct upatch_laggards) + sizeof(struct upatch_switch);
 
 static __attribute__((noipa)) long answer(long x)
 {
@@ -52,7 +52,7 @@ static void store_word(uint8_t *slot, uint16_t offset, uint64_t value)
 static void gate_init(const struct arch_ops *arch, enum arch_slot_flags flags, struct gate *ret)
 {
 	const struct arch_slot_layout *layout = arch->slot;
-	uint8_t *base = mmap(NULL, 2 * TEXT_SIZE + laggards_size, PROT_READ | PROT_WRITE,
+	uint8_t *base = mmap(NULL, 2 * TEXT_SIZE + data_size, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t text_addr = (uintptr_t)base, slot_addr = text_addr + TEXT_SIZE;
 
@@ -62,9 +62,10 @@ static void gate_init(const struct arch_ops *arch, enum arch_slot_flags flags, s
 		.text = base,
 		.slot = base + TEXT_SIZE,
 		.laggards = (void *)(base + 2 * TEXT_SIZE),
+		.word = (void *)(base + 2 * TEXT_SIZE + sizeof(struct upatch_laggards)),
 		.call = (function_fn)(uintptr_t)(text_addr + layout->stub),
 	};
-	if (arch->slot_write(text_addr, slot_addr, (uintptr_t)ret->laggards, flags, base) < 0)
+	if (arch->slot_write(text_addr, slot_addr, (uintptr_t)ret->word, flags, base) < 0)
 		bench_die("cannot write a slot");
 	store_word(ret->slot, layout->winner, text_addr + layout->dispatcher);
 	store_word(ret->slot, layout->old, (uintptr_t)answer);
@@ -75,7 +76,7 @@ static void gate_init(const struct arch_ops *arch, enum arch_slot_flags flags, s
 
 static void gate_deinit(struct gate *gate)
 {
-	(void)munmap(gate->text, 2 * TEXT_SIZE + laggards_size); /* fails for no valid range */
+	(void)munmap(gate->text, 2 * TEXT_SIZE + data_size); /* fails for no valid range */
 }
 
 static void add_key(struct upatch_laggards *laggards, uint64_t tp)
@@ -90,9 +91,14 @@ static void add_key(struct upatch_laggards *laggards, uint64_t tp)
 /* @nr laggards; we are one of them, the last to come, if @found. */
 static void fill(struct gate *gate, unsigned int nr, unsigned int found)
 {
-	memset(gate->laggards, 0, laggards_size);
-	gate->laggards->armed = 1;
-	gate->laggards->mask = UPATCH_LAGGARD_BUCKETS - 1;
+	uint64_t buckets = 16;
+
+	/* As many as the engine would use. */
+	while (buckets < 2 * (uint64_t)nr)
+		buckets *= 2;
+	memset(gate->laggards, 0, data_size);
+	gate->laggards->mask = buckets - 1;
+	gate->word->active = (uintptr_t)gate->laggards;
 	for (unsigned int i = found; i < nr; i++)
 		add_key(gate->laggards, own_thread_pointer() - (i + 1) * (uint64_t)STACK_DISTANCE);
 	if (found)

@@ -311,7 +311,7 @@ static void walk_options(const struct option_walk *walk)
 
 		if (!option)
 			continue;
-		option[strcspn(option, " ")] = 0;
+		option[strcspn(option, " [")] = 0; /* "--wait[=SECONDS]" */
 		walk->fn(option, walk->userdata);
 	}
 	free(help);

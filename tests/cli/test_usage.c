@@ -92,6 +92,15 @@ static void test_bad_pid_is_a_usage_error(void **state)
 		}
 }
 
+/* Valid until the next one. */
+static const char *wait_for(const char *time)
+{
+	static char option[64];
+
+	snprintf(option, sizeof(option), "--wait=%s", time);
+	return option;
+}
+
 static void test_bad_timeout_is_a_usage_error(void **state)
 {
 	static const char *const times[] = {
@@ -101,8 +110,8 @@ static void test_bad_timeout_is_a_usage_error(void **state)
 	struct cli *cli = *state;
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-		run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--timeout", times[i]);
-		assert_usage(cli, "option '--timeout': ");
+		run(cli, "revert", "-p", NO_SUCH_PID, "fix", wait_for(times[i]));
+		assert_usage(cli, "option '--wait': ");
 		assert_contains(cli->err, times[i]);
 	}
 }
@@ -113,7 +122,7 @@ static void test_timeout_may_have_a_fraction(void **state)
 	struct cli *cli = *state;
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-		run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--timeout", times[i]);
+		run(cli, "revert", "-p", NO_SUCH_PID, "fix", wait_for(times[i]));
 		assert_exit(cli, UPATCH_EXIT_NOTHING);
 	}
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -41,9 +42,20 @@ static void spawn(struct fixture *f)
 	setvbuf(f->from, NULL, _IONBF, 0);
 }
 
-static void log_line(void *userdata, enum upatch_log_level level, const char *line)
+/* Keep milestones, without the target they are about; show everything when asked to. */
+static void take_line(void *userdata, enum upatch_log_level level, const char *line)
 {
-	print_message("# %s\n", line);
+	struct fixture *f = userdata;
+	const char *what = strstr(line, "patch '");
+	char *told;
+
+	if (getenv("UPATCH_TEST_LOG"))
+		print_message("# %s\n", line);
+	if (level != UPATCH_LOG_INFO || !what)
+		return;
+	assert_true(asprintf(&told, "%s%s\n", f->told ? f->told : "", what) > 0);
+	free(f->told);
+	f->told = told;
 }
 
 struct fixture *fixture_start(const char *flavour)
@@ -60,8 +72,7 @@ struct fixture *fixture_start(const char *flavour)
 	/* Its answer shows that it has got through execve() and its start-up. */
 	assert_answer(f, "twin", "twin 101 201");
 	assert_int_equal(upatch_ctx_new(&f->ctx), 0);
-	if (getenv("UPATCH_TEST_LOG"))
-		upatch_ctx_set_log(f->ctx, UPATCH_LOG_DEBUG, log_line, NULL);
+	upatch_ctx_set_log(f->ctx, UPATCH_LOG_DEBUG, take_line, f);
 	assert_int_equal(upatch_target_open(f->ctx, f->pid, &f->target), 0);
 	return f;
 }
@@ -91,6 +102,7 @@ void fixture_stop(struct fixture *f)
 	fclose(f->from);
 	remove_dir(f->dir);
 	free(f->before);
+	free(f->told);
 	free(f);
 }
 
@@ -127,7 +139,8 @@ const char *fixture_ask(struct fixture *f, const char *command)
 	return line;
 }
 
-const char *fixture_build(struct fixture *f, const char *name, const char *source)
+const char *fixture_build_as(struct fixture *f, const char *name, const char *source,
+			     enum fixture_build_flags flags)
 {
 	static char output[256];
 	char path[256], object[4200];
@@ -138,6 +151,8 @@ const char *fixture_build(struct fixture *f, const char *name, const char *sourc
 		.output = output,
 		.sources = sources,
 		.objects = objects,
+		.replace = flags & FIXTURE_REPLACE,
+		.strict = flags & FIXTURE_STRICT,
 	};
 	FILE *file;
 
@@ -149,6 +164,11 @@ const char *fixture_build(struct fixture *f, const char *name, const char *sourc
 	fprintf(file, "#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"victim\");\n%s\n", source);
 	assert_int_equal(fclose(file), 0);
 	return upatch_build(f->ctx, &opts) < 0 ? NULL : output;
+}
+
+const char *fixture_build(struct fixture *f, const char *name, const char *source)
+{
+	return fixture_build_as(f, name, source, 0);
 }
 
 static void fail_with_error(struct fixture *f, const char *what)
@@ -206,6 +226,7 @@ void fixture_drop_kept(struct fixture *f, const char *name)
 		assert_true(tries < KEPT_TRIES);
 		/* Commands that use the stack in different ways. */
 		(void)fixture_ask(f, tries % 2 ? "twin" : "eintr");
+		(void)fixture_ask(f, "scrub");
 		assert_int_equal(upatch_target_revert(f->target, name, NULL, NULL), 0);
 	}
 }
@@ -219,6 +240,58 @@ void fixture_apply_refused(struct fixture *f, const char *name, const char *sour
 	assert_true(upatch_target_apply(f->target, patch, &opts, NULL) < 0);
 	fixture_assert_reason(f, reason);
 	upatch_patch_close(patch);
+}
+
+static void assert_pending(struct fixture *f, int outcome)
+{
+	if (outcome != UPATCH_PENDING)
+		fail_msg("%d: %s", outcome, upatch_ctx_error(f->ctx)->message);
+	fixture_assert_reason(f, UPATCH_E_IN_FUNCTION);
+}
+
+void fixture_apply_pending(struct fixture *f, const char *name, const char *source,
+			   unsigned int timeout_ms)
+{
+	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = timeout_ms };
+	struct upatch_patch *patch = fixture_patch(f, name, source);
+
+	assert_pending(f, upatch_target_apply(f->target, patch, &opts, NULL));
+	upatch_patch_close(patch);
+}
+
+void fixture_revert_pending(struct fixture *f, const char *name, unsigned int timeout_ms)
+{
+	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = timeout_ms };
+
+	assert_pending(f, upatch_target_revert(f->target, name, &opts, NULL));
+}
+
+const char *fixture_state(struct fixture *f, const char *name)
+{
+	struct upatch_status *status;
+	const char *state = "none";
+
+	/* State names are literals of the library. */
+	assert_int_equal(upatch_target_status(f->target, &status), 0);
+	for (size_t i = 0; i < status->nr_patches; i++)
+		if (strcmp(status->patches[i].name, name) == 0)
+			state = status->patches[i].state;
+	upatch_status_free(status);
+	return state;
+}
+
+/* --- milestones ------------------------------------------------------------------------------ */
+
+void fixture_forget_told(struct fixture *f)
+{
+	free(f->told);
+	f->told = NULL;
+}
+
+void fixture_assert_told(struct fixture *f, const char *expected)
+{
+	assert_string_equal(f->told ? f->told : "", expected);
+	fixture_forget_told(f);
 }
 
 void fixture_assert_reason(struct fixture *f, enum upatch_reason reason)

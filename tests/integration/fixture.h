@@ -26,6 +26,7 @@ struct fixture {
 	struct upatch_ctx *ctx;
 	struct upatch_target *target;
 	char *before; /* its mappings and code, see fixture_assert_unchanged() */
+	char *told;   /* see fixture_assert_told() */
 };
 
 /* Start the victim of that flavour ("pie", "static", ...). For cmocka's setup and teardown. */
@@ -44,6 +45,14 @@ const char *fixture_ask(struct fixture *f, const char *command);
  */
 const char *fixture_build(struct fixture *f, const char *name, const char *source);
 
+enum fixture_build_flags {
+	FIXTURE_REPLACE = 1,
+	FIXTURE_STRICT = 2,
+};
+
+const char *fixture_build_as(struct fixture *f, const char *name, const char *source,
+			     enum fixture_build_flags flags);
+
 /* Build and open; must succeed. */
 struct upatch_patch *fixture_patch(struct fixture *f, const char *name, const char *source);
 
@@ -60,6 +69,21 @@ void fixture_drop_kept(struct fixture *f, const char *name);
 /* Apply with a time-out of @timeout_ms, which must be refused for @reason. */
 void fixture_apply_refused(struct fixture *f, const char *name, const char *source,
 			   unsigned int timeout_ms, enum upatch_reason reason);
+
+/*
+ * Apply, or revert, with a time-out of @timeout_ms, by which some thread is still inside a function
+ * that changes: the transition stays open.
+ */
+void fixture_apply_pending(struct fixture *f, const char *name, const char *source,
+			   unsigned int timeout_ms);
+void fixture_revert_pending(struct fixture *f, const char *name, unsigned int timeout_ms);
+
+/* The state of a patch in the victim's record; "none": it is not there. */
+const char *fixture_state(struct fixture *f, const char *name);
+
+/* The milestones since the last time, without the target they are about; each line ends with \n. */
+void fixture_assert_told(struct fixture *f, const char *expected);
+void fixture_forget_told(struct fixture *f);
 
 /* Remember what the victim's code and mappings look like; they must look the same. */
 void fixture_remember(struct fixture *f);

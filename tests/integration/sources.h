@@ -26,6 +26,27 @@
 	"static int new_secret(int x) { return " #value "; }\n"                                    \
 	"UPATCH_FUNC(secret, new_secret);\n"
 
+/* Two functions: one that threads wait in, and one whose version shows from outside. */
+#define SOURCE_BLOCK_AND_SECRET(value) SOURCE_BLOCK SOURCE_SECRET(value)
+
+/* The one function that waits, calls the other, and waits again; and the other. */
+#define SOURCE_CALLER(value)                                                                       \
+	SOURCE_SECRET(value)                                                                       \
+	"static int new_caller(int fd) { return fd; }\n"                                           \
+	"UPATCH_FUNC(block_and_call, new_caller);\n"
+
+/* A function that waits as the original does, and where nothing else tells the two apart. */
+#define SOURCE_BLOCK_TOO                                                                           \
+	"#include <unistd.h>\n"                                                                    \
+	"static void new_block(int fd)\n"                                                          \
+	"{\n"                                                                                      \
+	"	char c;\n"                                                                               \
+	"	while (read(fd, &c, 1) < 0)\n"                                                           \
+	"		continue;\n"                                                                            \
+	"	__asm__ volatile(\"\");\n"                                                               \
+	"}\n"                                                                                      \
+	"UPATCH_FUNC(block_here, new_block);\n"
+
 #define SOURCE_BLOCK                                                                               \
 	"static void new_block(int fd) { (void)fd; }\n"                                            \
 	"UPATCH_FUNC(block_here, new_block);\n"

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,9 @@
 /*
  * A tool that is killed at any of its system calls: the victim lives, all its functions are old or
  * all are new, the record tells what is the case, and the next run carries on.
+ *
+ * Before and behind each one that does something to the victim; those that only read, or wait, leave
+ * what the one before them left. With UPATCH_KILL_EVERYWHERE in the environment at those, too.
  */
 
 enum {
@@ -32,21 +37,30 @@ enum {
 	"}\n"                                                                                      \
 	"UPATCH_FUNC(add_hidden, new_add);\n" SOURCE_SECRET(777)
 
+/* What the tool does that is killed. */
+enum act {
+	ACT_APPLY,
+	ACT_REVERT,
+	ACT_WAIT,
+	ACT_FORCE,
+};
+
 struct scenario {
 	struct fixture *f;
 	struct upatch_patch *patch;
-	bool is_revert;
+	enum act act;
 	int nr_points;
 };
 
 /* In a process of its own: open the victim anew and work on it. */
 static void run_tool(const struct scenario *s)
 {
+	static const struct upatch_options no_wait = { .flags = UPATCH_NO_WAIT };
 	struct upatch_target *target;
 	struct upatch_patch *patch;
 	struct upatch_ctx *ctx;
 	char path[256];
-	int r;
+	int r = -1;
 
 	snprintf(path, sizeof(path), "%s/p.upatch", s->f->dir);
 	if (upatch_ctx_new(&ctx) < 0 || upatch_patch_open(ctx, path, &patch) < 0)
@@ -55,9 +69,38 @@ static void run_tool(const struct scenario *s)
 	raise(SIGSTOP);
 	if (upatch_target_open(ctx, s->f->pid, &target) < 0)
 		_exit(3);
-	r = s->is_revert ? upatch_target_revert(target, "p", NULL, NULL)
-			 : upatch_target_apply(target, patch, NULL, NULL);
-	_exit(r == 0 ? 0 : 1);
+	switch (s->act) {
+	case ACT_APPLY:
+		r = upatch_target_apply(target, patch, &no_wait, NULL);
+		break;
+	case ACT_REVERT:
+		r = upatch_target_revert(target, "p", &no_wait, NULL);
+		break;
+	case ACT_WAIT:
+		r = upatch_target_wait(target, &no_wait, NULL);
+		break;
+	case ACT_FORCE:
+		r = upatch_target_force(target, NULL, NULL);
+		break;
+	}
+	_exit(r >= 0 ? 0 : 1);
+}
+
+static bool is_place_to_die(pid_t tool)
+{
+	struct user_regs_struct regs;
+
+	if (getenv("UPATCH_KILL_EVERYWHERE"))
+		return true;
+	assert_int_equal(ptrace(PTRACE_GETREGS, tool, 0, &regs), 0);
+	switch (regs.orig_rax) {
+	case SYS_ptrace:
+	case SYS_pwrite64:
+	case SYS_process_vm_writev:
+		return true;
+	default:
+		return false;
+	}
 }
 
 /* Return: true when the tool was killed at its @point-th system call, false when it came through. */
@@ -88,7 +131,7 @@ static bool kill_at(const struct scenario *s, int point)
 		if (WSTOPSIG(status) != (SIGTRAP | 0x80))
 			continue; /* SIGCHLD of the victim's stops: ignored by default */
 		/* Stops come in pairs: before the call, and behind it. */
-		if (++stops == point)
+		if (is_place_to_die(tool) && ++stops == point)
 			break;
 	}
 	kill(tool, SIGKILL);
@@ -159,7 +202,7 @@ static void run_scenario(struct scenario *s)
 	for (s->nr_points = 0; s->nr_points < POINTS_MAX; s->nr_points++) {
 		bool was_killed;
 
-		if (s->is_revert)
+		if (s->act == ACT_REVERT)
 			assert_applies(s);
 		if (getenv("UPATCH_TEST_LOG"))
 			print_message("# point %d\n", s->nr_points + 1);
@@ -176,9 +219,9 @@ static void run_scenario(struct scenario *s)
 	fail_msg("no end of system calls");
 }
 
-static void start(void **state, struct scenario *s, bool is_revert)
+static void start(void **state, struct scenario *s, enum act act)
 {
-	*s = (struct scenario){ .f = *state, .is_revert = is_revert };
+	*s = (struct scenario){ .f = *state, .act = act };
 	assert_answer(s->f, "threads 3", "ok");
 	fixture_wait_asleep(s->f, 4);
 	s->patch = fixture_patch(s->f, "p", SOURCE_BOTH);
@@ -189,7 +232,7 @@ static void test_killed_at_any_system_call_of_apply(void **state)
 {
 	struct scenario s;
 
-	start(state, &s, false);
+	start(state, &s, ACT_APPLY);
 	run_scenario(&s);
 	print_message("# apply: killed at %d points, survived %d\n", s.nr_points, s.nr_points);
 	assert_true(s.nr_points > 100);
@@ -200,11 +243,137 @@ static void test_killed_at_any_system_call_of_revert(void **state)
 {
 	struct scenario s;
 
-	start(state, &s, true);
+	start(state, &s, ACT_REVERT);
 	run_scenario(&s);
 	print_message("# revert: killed at %d points, survived %d\n", s.nr_points, s.nr_points);
 	assert_true(s.nr_points > 100);
 	upatch_patch_close(s.patch);
+}
+
+/* --- with a laggard -------------------------------------------------------------------------- */
+
+/*
+ * One thread sleeps in block_and_call(): whatever happens to the tool, it calls the version of secret()
+ * that goes with the block_and_call() that it is in.
+ */
+#define SOURCE_HELD(value)                                                                         \
+	SOURCE_CALLER(value)                                                                       \
+	SOURCE_BLOCK_TOO
+
+static void put_laggard(struct fixture *f)
+{
+	assert_answer(f, "block caller", "ok");
+	fixture_wait_asleep(f, 2);
+}
+
+/* The old version: it was never switched while it was inside. */
+static void release_laggard(struct fixture *f, const char *expected)
+{
+	assert_answer(f, "release", "ok");
+	assert_answer(f, "caller", expected);
+	assert_answer(f, "release", "ok");
+	fixture_wait_asleep(f, 1);
+}
+
+/* The main thread runs what the state says. */
+static void assert_main_thread(struct fixture *f)
+{
+	const char *state = state_of(f), *answer;
+	bool is_old, is_new;
+
+	answer = fixture_ask(f, "secret");
+	is_old = strcmp(answer, "secret 6") == 0;
+	is_new = strcmp(answer, "secret 777") == 0;
+	assert_true(is_old || is_new);
+	if (strcmp(state, "enabling") == 0 || strcmp(state, "enabled") == 0)
+		assert_true(is_new);
+	if (strcmp(state, "disabling") == 0 || strcmp(state, "none") == 0 ||
+	    strcmp(state, "kept") == 0)
+		assert_true(is_old);
+}
+
+static void begin_with_laggard(struct scenario *s)
+{
+	static const struct upatch_options no_wait = { .flags = UPATCH_NO_WAIT };
+
+	put_laggard(s->f);
+	if (s->act == ACT_APPLY)
+		return;
+	assert_int_equal(upatch_target_apply(s->f->target, s->patch, &no_wait, NULL),
+			 UPATCH_PENDING);
+	/* What the tool does next, once its transition may complete. */
+	if (s->act == ACT_WAIT)
+		release_laggard(s->f, "caller 6");
+}
+
+/* The next run completes it, or turns it around: both in turn. */
+static void end_with_laggard(struct scenario *s)
+{
+	struct fixture *f = s->f;
+	int outcome;
+
+	assert_main_thread(f);
+	if (s->act == ACT_FORCE) {
+		/* If it was forced, it runs on with whatever it meets. */
+		assert_answer(f, "release", "ok");
+		(void)fixture_ask(f, "caller");
+		assert_answer(f, "release", "ok");
+		fixture_wait_asleep(f, 1);
+	} else if (s->act != ACT_WAIT) {
+		release_laggard(f, "caller 6");
+	}
+	if (s->nr_points % 2) {
+		outcome = upatch_target_apply(f->target, s->patch, NULL, NULL);
+		if (outcome != UPATCH_DONE)
+			fixture_assert_reason(f, UPATCH_E_EXISTS);
+		if (strcmp(state_of(f), "kept") != 0)
+			assert_answer(f, "secret", "secret 777");
+	}
+	if (upatch_target_revert(f->target, "p", NULL, NULL) < 0)
+		fixture_assert_reason(f, UPATCH_E_NOT_APPLIED);
+	fixture_drop_kept(f, "p");
+	assert_answer(f, "secret", "secret 6");
+	assert_string_equal(state_of(f), "none");
+}
+
+static void run_with_laggard(void **state, enum act act, const char *name)
+{
+	struct scenario s = { .f = *state, .act = act };
+	bool was_killed = true;
+
+	s.patch = fixture_patch(s.f, "p", SOURCE_HELD(777));
+	for (; was_killed; s.nr_points++) {
+		assert_true(s.nr_points < POINTS_MAX);
+		if (getenv("UPATCH_TEST_LOG"))
+			print_message("# point %d\n", s.nr_points + 1);
+		begin_with_laggard(&s);
+		was_killed = kill_at(&s, s.nr_points + 1);
+		end_with_laggard(&s);
+	}
+	print_message("# %s with a laggard: killed at %d points, survived %d\n", name,
+		      s.nr_points - 1, s.nr_points - 1);
+	assert_true(s.nr_points > 10);
+	upatch_patch_close(s.patch);
+}
+
+static void test_killed_at_any_system_call_of_apply_with_a_laggard(void **state)
+{
+	run_with_laggard(state, ACT_APPLY, "apply");
+}
+
+static void test_killed_at_any_system_call_of_reversing(void **state)
+{
+	run_with_laggard(state, ACT_REVERT, "reverse");
+}
+
+static void test_killed_at_any_system_call_of_completing(void **state)
+{
+	run_with_laggard(state, ACT_WAIT, "complete");
+}
+
+static void test_killed_at_any_system_call_of_force(void **state)
+{
+	run_with_laggard(state, ACT_FORCE, "force");
 }
 
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -214,6 +383,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		victim_test(test_killed_at_any_system_call_of_apply),
 		victim_test(test_killed_at_any_system_call_of_revert),
+		victim_test(test_killed_at_any_system_call_of_apply_with_a_laggard),
+		victim_test(test_killed_at_any_system_call_of_reversing),
+		victim_test(test_killed_at_any_system_call_of_completing),
+		victim_test(test_killed_at_any_system_call_of_force),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,28 +187,6 @@ static void test_reverting_what_is_not_enabled_is_refused(void **state)
 	assert_alive_and_unchanged(f);
 }
 
-static void test_a_thread_inside_makes_apply_wait_and_then_refuse(void **state)
-{
-	struct fixture *f = *state;
-	const struct upatch_error *e;
-
-	assert_answer(f, "block", "ok");
-	fixture_wait_asleep(f, 2);
-	fixture_remember(f);
-	fixture_apply_refused(f, "p", SOURCE_BLOCK, 300, UPATCH_E_IN_FUNCTION);
-	e = upatch_ctx_error(f->ctx);
-	assert_int_equal(e->pid, f->pid);
-	assert_int_not_equal(e->tid, 0);
-	assert_int_not_equal(e->tid, f->pid);
-	assert_string_equal(e->function, "block_here");
-	assert_non_null(strstr(e->detail, "block_here+0x"));
-	assert_non_null(strstr(e->detail, "blocker+0x"));
-	assert_alive_and_unchanged(f);
-	/* Once it has left, nothing stands in the way. */
-	assert_answer(f, "release", "ok");
-	fixture_apply(f, "p", SOURCE_BLOCK);
-}
-
 /* --- targets ---------------------------------------------------------------------------------- */
 
 static void assert_open_refused(struct fixture *f, pid_t pid, enum upatch_reason reason)
@@ -368,7 +346,6 @@ int main(void)
 		victim_test(test_a_foreign_breakpoint_at_the_entry_is_refused),
 		victim_test(test_a_patch_that_is_enabled_already_is_refused),
 		victim_test(test_reverting_what_is_not_enabled_is_refused),
-		victim_test(test_a_thread_inside_makes_apply_wait_and_then_refuse),
 		victim_test(test_a_process_that_does_not_exist_is_refused),
 		victim_test(test_a_kernel_thread_is_refused),
 		victim_test(test_a_zombie_is_refused),

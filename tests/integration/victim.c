@@ -7,7 +7,11 @@
  *	threads N	start N threads that sleep
  *	block		start a thread that waits inside block_here()
  *	block rarely	start one that waits in the split-off part of rarely_waits()
+ *	block caller	start one that waits inside block_and_call(), twice
  *	release		let one such thread go on
+ *	secret		result of secret()
+ *	caller		result of secret() in block_and_call(), between the two waits
+ *	scrub		overwrite what calls have left on stacks, those of threads that exited included
  *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
  *	eintr		how often that one saw EINTR
  *	seccomp		install a filter that kills the process for mmap(2)
@@ -97,6 +101,26 @@ TARGET int rarely_waits(int fd)
 	return fd + 1;
 }
 
+static int called[2];
+
+TARGET int block_and_call(int fd)
+{
+	int result;
+
+	block_here(fd);
+	result = secret(2);
+	if (write(called[1], &result, sizeof(result)) < 0)
+		abort();
+	block_here(fd);
+	return result;
+}
+
+static void *call_blocker(void *arg)
+{
+	block_and_call(fds[0]);
+	return arg;
+}
+
 static void *rare_blocker(void *arg)
 {
 	rarely_waits(fds[0]);
@@ -114,6 +138,38 @@ static void *blocker(void *arg)
 {
 	block_here(fds[0]);
 	return arg;
+}
+
+/* As far down as any call here goes. */
+static void scrub_stack(void)
+{
+	volatile char room[65536];
+
+	for (size_t i = 0; i < sizeof(room); i++)
+		room[i] = 0;
+}
+
+static void *scrubber(void *arg)
+{
+	scrub_stack();
+	pthread_barrier_wait(arg);
+	return NULL;
+}
+
+/* New threads get the stacks of those that exited: as many at once as the C library may keep. */
+static void scrub_stacks(void)
+{
+	pthread_t threads[16];
+	pthread_barrier_t barrier;
+
+	pthread_barrier_init(&barrier, NULL, sizeof(threads) / sizeof(threads[0]));
+	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++)
+		if (pthread_create(&threads[i], NULL, scrubber, &barrier) != 0)
+			abort();
+	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&barrier);
+	scrub_stack();
 }
 
 static void *poller(void *arg)
@@ -138,6 +194,7 @@ static void start(void *(*fn)(void *))
 
 	if (pthread_create(&thread, NULL, fn, NULL) != 0)
 		abort();
+	pthread_detach(thread);
 }
 
 static int forbid_mmap(void)
@@ -177,6 +234,18 @@ static void answer(const char *line)
 	} else if (strcmp(line, "block rarely\n") == 0) {
 		start(rare_blocker);
 		printf("ok\n");
+	} else if (strcmp(line, "block caller\n") == 0) {
+		start(call_blocker);
+		printf("ok\n");
+	} else if (strcmp(line, "scrub\n") == 0) {
+		scrub_stacks();
+		printf("ok\n");
+	} else if (strcmp(line, "secret\n") == 0) {
+		printf("secret %d\n", secret(2));
+	} else if (strcmp(line, "caller\n") == 0) {
+		if (read(called[0], &n, sizeof(n)) != sizeof(n))
+			abort();
+		printf("caller %d\n", n);
 	} else if (strcmp(line, "release\n") == 0)
 		printf("%s\n", write(fds[1], "x", 1) == 1 ? "ok" : "failed");
 	else if (strcmp(line, "epoll\n") == 0) {
@@ -220,7 +289,7 @@ int main(void)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigaction(SIGUSR1, &action, NULL);
-	if (pipe(fds) < 0)
+	if (pipe(fds) < 0 || pipe(called) < 0)
 		return 1;
 	serve(NULL);
 	return 0;

@@ -13,7 +13,7 @@
  *
  *	  0	stub		jmp *winner(%rip)
  *	 16	dispatcher	endbr64, look the thread up, jmp *old(%rip) or jmp *new(%rip)
- *	160	gateway		endbr64, relocated instructions, jmp back
+ *	176	gateway		endbr64, relocated instructions, jmp back
  *
  * Neither stub nor dispatcher changes any register, flag or vector register: the arguments of
  * the call are in them, and callers that gcc compiled together with the function (-fipa-ra) may
@@ -21,10 +21,10 @@
  * entry, so pushing is fine.
  */
 const struct arch_slot_layout x86_64_slot_layout = {
-	.text_size = 256,
+	.text_size = 272,
 	.stub = 0,
 	.dispatcher = 16,
-	.gateway = 160,
+	.gateway = 176,
 	.gateway_room = X86_64_GATEWAY_ROOM,
 	.data_size = 24,
 	.winner = offsetof(struct upatch_slot, winner),
@@ -39,6 +39,8 @@ enum ref {
 	TO_DISPATCHER,
 	TO_PROBE,
 	TO_NO_TP,
+	TO_LISTED,
+	TO_UNLISTED,
 	TO_NEW,
 	TO_OLD,
 	NR_LABELS,
@@ -46,8 +48,8 @@ enum ref {
 	WORD_WINNER,
 	WORD_OLD,
 	WORD_NEW,
-	/* the table: imm64 */
-	LAGGARDS,
+	/* the word that tells which table counts: imm64 */
+	SWITCH,
 	/* instead of this instruction, the one that reads the thread pointer into rax */
 	THREAD_POINTER,
 };
@@ -83,8 +85,9 @@ static const struct step steps[] = {
 	STEP(8,	 REF_NONE,	REF_NONE,	"\x50"),		  /* push %rax */
 	STEP(16, REF_NONE,	REF_NONE,	"\x51"),		  /* push %rcx */
 	STEP(24, REF_NONE,	REF_NONE,	"\x52"),		  /* push %rdx */
-	STEP(32, REF_NONE,	LAGGARDS,	"\x48\xb9\0\0\0\0\0\0\0\0"), /* movabs */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\x83\x39\x00"),	  /* cmpq $0,armed(%rcx) */
+	STEP(32, REF_NONE,	SWITCH,		"\x48\xb9\0\0\0\0\0\0\0\0"), /* movabs */
+	STEP(32, REF_NONE,	REF_NONE,	"\x48\x8b\x09"),	  /* mov active(%rcx),%rcx */
+	STEP(32, REF_NONE,	REF_NONE,	"\x48\x85\xc9"),	  /* test %rcx,%rcx */
 	STEP(32, REF_NONE,	TO_OLD,		"\x74\0"),		  /* je old */
 	STEP(32, REF_NONE,	THREAD_POINTER,	""),			  /* mov tp,%rax */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x85\xc0"),	  /* test %rax,%rax */
@@ -95,15 +98,17 @@ static const struct step steps[] = {
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\xc1\xe8\x18"),	  /* shr $24,%rax */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x31\xc2"),	  /* xor %rax,%rdx */
 	STEP(32, REF_NONE,	THREAD_POINTER,	""),			  /* mov tp,%rax */
-	STEP(32, TO_PROBE,	REF_NONE,	"\x48\x23\x51\x08"),	  /* and mask(%rcx),%rdx */
+	STEP(32, TO_PROBE,	REF_NONE,	"\x48\x23\x11"),	  /* and mask(%rcx),%rdx */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x39\x44\xd1\x20"),  /* cmp %rax,the key */
-	STEP(32, REF_NONE,	TO_OLD,		"\x74\0"),		  /* je old */
+	STEP(32, REF_NONE,	TO_LISTED,	"\x74\0"),		  /* je listed */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x83\x7c\xd1\x20\0"), /* cmpq $0,the key */
-	STEP(32, REF_NONE,	TO_NEW,		"\x74\0"),		  /* je new */
+	STEP(32, REF_NONE,	TO_UNLISTED,	"\x74\0"),		  /* je unlisted */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\xff\xc2"),	  /* inc %rdx */
 	STEP(32, REF_NONE,	TO_PROBE,	"\xeb\0"),		  /* jmp probe */
 
-	STEP(32, TO_NO_TP,	REF_NONE,	"\x48\x83\x79\x10\0"),	  /* cmpq $0,null_tp */
+	STEP(32, TO_NO_TP,	REF_NONE,	"\x48\x83\x79\x08\0"),	  /* cmpq $0,null_tp */
+	STEP(32, REF_NONE,	TO_LISTED,	"\x75\0"),		  /* jne listed */
+	STEP(32, TO_UNLISTED,	REF_NONE,	"\x48\x83\x79\x10\0"),	  /* cmpq $0,invert */
 	STEP(32, REF_NONE,	TO_OLD,		"\x75\0"),		  /* jne old */
 
 	STEP(32, TO_NEW,	REF_NONE,	"\x5a"),		  /* pop %rdx */
@@ -114,6 +119,8 @@ static const struct step steps[] = {
 	STEP(8,	 REF_NONE,	REF_NONE,	"\x58"),		  /* pop %rax */
 	STEP(0,	 REF_NONE,	WORD_NEW,	"\xff\x25\0\0\0\0"),	  /* jmp *new(%rip) */
 
+	STEP(32, TO_LISTED,	REF_NONE,	"\x48\x83\x79\x10\0"),	  /* cmpq $0,invert */
+	STEP(32, REF_NONE,	TO_NEW,		"\x75\0"),		  /* jne new */
 	STEP(32, TO_OLD,	REF_NONE,	"\x5a"),		  /* pop %rdx */
 	STEP(24, REF_NONE,	REF_NONE,	"\x59"),		  /* pop %rcx */
 	STEP(16, REF_NONE,	REF_NONE,	"\x58"),		  /* pop %rax */
@@ -129,9 +136,10 @@ static const struct step read_tp_register = STEP(32, REF_NONE, REF_NONE,
 						 "\xf3\x48\x0f\xae\xc0"); /* rdfsbase %rax */
 /* clang-format on */
 
-_Static_assert(offsetof(struct upatch_laggards, armed) == 0, "see steps");
-_Static_assert(offsetof(struct upatch_laggards, mask) == 0x08, "see steps");
-_Static_assert(offsetof(struct upatch_laggards, null_tp) == 0x10, "see steps");
+_Static_assert(offsetof(struct upatch_switch, active) == 0, "see steps");
+_Static_assert(offsetof(struct upatch_laggards, mask) == 0, "see steps");
+_Static_assert(offsetof(struct upatch_laggards, null_tp) == 0x08, "see steps");
+_Static_assert(offsetof(struct upatch_laggards, invert) == 0x10, "see steps");
 _Static_assert(offsetof(struct upatch_laggards, keys) == 0x20, "see steps");
 
 /* Where each step and each label is. */
@@ -187,7 +195,7 @@ enum arch_slot_flags x86_64_slot_flags(uint64_t hwcap2)
 	return hwcap2 & HWCAP2_FSGSBASE ? ARCH_SLOT_RAW_TP : 0;
 }
 
-int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t laggards_addr,
+int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t switch_addr,
 		      enum arch_slot_flags flags, uint8_t *buf)
 {
 	const struct arch_slot_layout *layout = &x86_64_slot_layout;
@@ -216,9 +224,8 @@ int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t laggards_
 			if (r < 0)
 				return r;
 			break;
-		case LAGGARDS:
-			memcpy(buf + end - sizeof(laggards_addr), &laggards_addr,
-			       sizeof(laggards_addr));
+		case SWITCH:
+			memcpy(buf + end - sizeof(switch_addr), &switch_addr, sizeof(switch_addr));
 			break;
 		default: /* a label, all of them within 128 bytes */
 			buf[end - 1] = (uint8_t)(placement.labels[step->ref] - end);

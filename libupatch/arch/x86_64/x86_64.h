@@ -23,7 +23,7 @@ uint64_t x86_64_gateway_to_old(const struct arch_entry *entry, uint64_t offset);
 
 extern const struct arch_slot_layout x86_64_slot_layout;
 enum arch_slot_flags x86_64_slot_flags(uint64_t hwcap2);
-int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t laggards_addr,
+int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t switch_addr,
 		      enum arch_slot_flags flags, uint8_t *buf);
 int x86_64_slot_depth(enum arch_slot_flags flags, unsigned int offset);
 int x86_64_stub_write(uint64_t stub_addr, uint64_t got_addr, uint8_t *buf);

@@ -126,7 +126,7 @@ static void test_a_hit_on_a_lost_walk_is_a_hit(void **state)
 
 static void test_a_thread_in_a_dispatcher_is_on_its_way(void **state)
 {
-	assert_int_equal(judge(state, UNWIND_COMPLETE, SLOT + 8, ELSEWHERE), STACK_UNRELIABLE);
+	assert_int_equal(judge(state, UNWIND_COMPLETE, SLOT + 8, ELSEWHERE), STACK_IN_GATE);
 }
 
 static void test_overlapping_ranges_are_found_from_both_ends(void **state)

@@ -38,7 +38,7 @@ static void test_a_manifest_survives_writing_and_reading(void **state)
 
 	assert_int_equal(
 		parse("{\"format\":1,\"name\":\"cve-1\",\"version\":\"2\",\"description\":"
-		      "\"d\",\"replace\":true,\"cves\":[\"CVE-1\",\"CVE-2\"],\"objects\":[" OBJECT
+		      "\"d\",\"replace\":true,\"stack_order\":\"strict\",\"cves\":[\"CVE-1\",\"CVE-2\"],\"objects\":[" OBJECT
 		      "],\"unknown\":7}",
 		      &m),
 		0);
@@ -48,6 +48,7 @@ static void test_a_manifest_survives_writing_and_reading(void **state)
 	assert_string_equal(again.version, "2");
 	assert_string_equal(again.description, "d");
 	assert_true(again.replace);
+	assert_true(again.strict);
 	assert_int_equal(again.nr_cves, 2);
 	assert_string_equal(again.cves[1], "CVE-2");
 	assert_int_equal(again.nr_objects, 1);
@@ -65,6 +66,7 @@ static void test_what_may_be_missing_has_a_default(void **state)
 	assert_int_equal(parse(SOUND, &m), 0);
 	assert_string_equal(m.version, "");
 	assert_false(m.replace);
+	assert_false(m.strict);
 	assert_int_equal(m.nr_cves, 0);
 	manifest_deinit(&m);
 }
@@ -96,6 +98,8 @@ static void test_malformed_manifests_are_refused(void **state)
 		"]}",
 		"{\"format\":1,\"name\":\"a\",\"version\":\"x\\u0000y\",\"objects\":[" OBJECT "]}",
 		"{\"format\":1,\"name\":\"a\",\"replace\":1,\"objects\":[" OBJECT "]}",
+		"{\"format\":1,\"name\":\"a\",\"stack_order\":\"up\",\"objects\":[" OBJECT "]}",
+		"{\"format\":1,\"name\":\"a\",\"stack_order\":1,\"objects\":[" OBJECT "]}",
 		"{\"format\":1,\"name\":\"a\",\"cves\":\"x\",\"objects\":[" OBJECT "]}",
 		"{\"format\":1,\"name\":\"a\",\"cves\":[1],\"objects\":[" OBJECT "]}",
 		"{\"format\":1,\"name\":\"a\",\"objects\":[{\"name\":\"x\",\"payload\":\"p\","

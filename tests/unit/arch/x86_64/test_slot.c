@@ -128,8 +128,8 @@ static const uint16_t flag_bits[] = { 0x001, 0x004, 0x010, 0x040, 0x080, 0x400, 
 
 struct given {
 	uint8_t *code; /* slot at 0, its words at WORDS_AT */
-	uint64_t table[sizeof(struct upatch_laggards) / 8 + BUCKETS];
-	struct upatch_laggards *laggards; /* that is the table */
+	struct upatch_switch word;
+	struct upatch_laggards *laggards;
 	enum arch_slot_flags flags;
 	uint64_t tp;
 };
@@ -166,7 +166,7 @@ static void write_slot(struct given *given, enum arch_slot_flags flags)
 	given->flags = flags;
 	code_open(given->code);
 	assert_int_equal(arch_x86_64.slot_write(text_addr, text_addr + WORDS_AT,
-						addr_of(given->laggards), flags, given->code),
+						addr_of(&given->word), flags, given->code),
 			 0);
 	code_seal(given->code);
 	point_winner_at(given, addr_of(given->code) + arch_x86_64.slot->dispatcher);
@@ -174,12 +174,13 @@ static void write_slot(struct given *given, enum arch_slot_flags flags)
 
 static int setup(void **state)
 {
+	static struct upatch_laggards laggards;
 	static struct given given;
 
 	given = (struct given){ .code = code_new(), .tp = own_tp() };
-	given.laggards = (struct upatch_laggards *)given.table;
-	given.laggards->armed = 1;
-	given.laggards->mask = BUCKETS - 1;
+	laggards = (struct upatch_laggards){ .mask = BUCKETS - 1 };
+	given.laggards = &laggards;
+	given.word.active = addr_of(&laggards);
 	write_slot(&given, 0);
 	*state = &given;
 	return 0;
@@ -246,11 +247,11 @@ static void test_stub_jumps_to_the_winner(void **state)
 	assert_calls_land(given, LANDED_GATEWAY);
 }
 
-static void test_everybody_runs_old_until_the_table_is_armed(void **state)
+static void test_everybody_runs_old_until_a_table_counts(void **state)
 {
 	struct given *given = *state;
 
-	given->laggards->armed = 0;
+	given->word.active = 0;
 	assert_calls_land(given, LANDED_OLD);
 }
 
@@ -325,7 +326,32 @@ static void test_thread_pointer_comes_from_the_register_if_asked_for(void **stat
 	*bucket(given, 0) = DROPPED;
 	*bucket(given, 1) = given->tp;
 	assert_calls_land(given, LANDED_OLD);
-	given->laggards->armed = 0;
+	given->word.active = 0;
+	assert_calls_land(given, LANDED_OLD);
+}
+
+static void test_an_inverted_table_lists_those_who_run_new(void **state)
+{
+	struct given *given = *state;
+
+	given->laggards->invert = 1;
+	assert_calls_land(given, LANDED_OLD);
+	*bucket(given, 0) = DROPPED;
+	assert_calls_land(given, LANDED_OLD);
+	*bucket(given, 1) = given->tp;
+	assert_calls_land(given, LANDED_NEW);
+	given->word.active = 0;
+	assert_calls_land(given, LANDED_OLD);
+}
+
+static void test_storing_another_table_switches_at_once(void **state)
+{
+	static struct upatch_laggards other;
+	struct given *given = *state;
+
+	other = (struct upatch_laggards){ .mask = BUCKETS - 1, .invert = 1 };
+	assert_calls_land(given, LANDED_NEW);
+	given->word.active = addr_of(&other);
 	assert_calls_land(given, LANDED_OLD);
 }
 
@@ -342,6 +368,9 @@ static void test_threads_without_thread_pointer_go_as_one(void **state)
 	assert_calls_land(given, LANDED_NEW);
 	given->laggards->null_tp = 1;
 	assert_calls_land(given, LANDED_OLD);
+	given->laggards->invert = 1;
+	assert_calls_land(given, LANDED_NEW);
+	given->laggards->invert = 0;
 	probe_in.is_without_tp = 0;
 	/* others are not concerned */
 	assert_calls_land(given, LANDED_NEW);
@@ -349,7 +378,7 @@ static void test_threads_without_thread_pointer_go_as_one(void **state)
 
 static void test_words_out_of_reach_are_refused(void **state)
 {
-	uint8_t text[256];
+	uint8_t text[272];
 
 	assert_int_equal(arch_x86_64.slot_write(0x10000, 0x7fff0000, 0, 0, text), 0);
 	assert_int_equal(arch_x86_64.slot_write(0x10000, 0x80020000, 0, 0, text), -ERANGE);
@@ -359,7 +388,7 @@ static void test_words_out_of_reach_are_refused(void **state)
 static void test_slot_leaves_the_gateway_alone_and_traps_between(void **state)
 {
 	const struct arch_slot_layout *layout = arch_x86_64.slot;
-	uint8_t text[256];
+	uint8_t text[272];
 
 	assert_int_equal(layout->text_size, sizeof(text));
 	assert_int_equal(layout->gateway + layout->gateway_room, layout->text_size);
@@ -411,7 +440,7 @@ static void walk_code(struct walk *w, unsigned int at, int depth)
 static void check_depths(enum arch_slot_flags flags)
 {
 	_cleanup_(insn_decoder_freep) struct insn_decoder *decoder = NULL;
-	uint8_t text[256];
+	uint8_t text[272];
 	struct walk walk = { .text = text, .flags = flags };
 
 	assert_int_equal(insn_decoder_new(&decoder), 0);
@@ -462,7 +491,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORY(test_stub_jumps_to_the_winner),
-		STORY(test_everybody_runs_old_until_the_table_is_armed),
+		STORY(test_everybody_runs_old_until_a_table_counts),
 		STORY(test_thread_in_the_table_runs_old),
 		STORY(test_thread_not_in_the_table_runs_new),
 		STORY(test_other_threads_in_the_table_do_not_matter),
@@ -471,6 +500,8 @@ int main(void)
 		STORY(test_dropped_key_is_nobody),
 		STORY(test_search_ends_at_an_empty_bucket),
 		STORY(test_thread_pointer_comes_from_the_register_if_asked_for),
+		STORY(test_an_inverted_table_lists_those_who_run_new),
+		STORY(test_storing_another_table_switches_at_once),
 		STORY(test_threads_without_thread_pointer_go_as_one),
 		STORY(test_words_out_of_reach_are_refused),
 		STORY(test_slot_leaves_the_gateway_alone_and_traps_between),

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "cleanup.h"
+#include "list.h"
+#include "model.h"
+#include "table.h"
+#include "targets.h"
+#include "threadview.h"
+#include "verbs.h"
+
+/* force: switch the threads that hold a transition, wherever they are. */
+
+enum {
+	KEY_YES = 0x100,
+};
+
+struct force_settings {
+	struct pid_list targets;
+	bool is_yes;
+};
+
+static const struct args_option force_options[] = {
+	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },
+	{ KEY_YES, "yes", NULL, "do not ask" },
+	{},
+};
+
+static int take_force(struct cli *cli, int key, const char *value, void *userdata)
+{
+	struct force_settings *settings = userdata;
+
+	if (key == 'p')
+		return targets_take(cli, value, &settings->targets);
+	settings->is_yes = true;
+	return 0;
+}
+
+static const struct args force_args = {
+	.synopsis = "-p PID... [OPTION]...",
+	.summary =
+		"Switch the threads that hold an open transition, wherever they are: until they\n"
+		"leave the old functions they run them together with the new ones.",
+	.options = force_options,
+	.take = take_force,
+};
+
+/* --- rendering ------------------------------------------------------------------------------- */
+
+static const struct table_column result_columns[] = {
+	{ "pid", "PID", TABLE_RIGHT },	   { "comm", "COMM" },	   { "patch", "PATCH" },
+	{ "state", "STATE", TABLE_STATE }, { "reason", "REASON" }, {},
+};
+
+static void print_results(const struct cli *cli, FILE *out)
+{
+	table_print(out, model_get(cli->model, "results"), result_columns);
+	for (size_t i = 0; i < model_length(cli->model, "results"); i++) {
+		struct json_object *row = model_at(cli->model, "results", i);
+
+		for (size_t n = 0; n < model_length(row, "forced"); n++) {
+			struct json_object *thread = model_at(row, "forced", n);
+
+			fprintf(out, "\nprocess %s: forced thread %s, which was in %s:\n",
+				model_string(row, "pid"), model_string(thread, "tid"),
+				model_get(thread, "function") ? model_string(thread, "function")
+							      : "an unknown place");
+			threadview_print(out, thread);
+		}
+	}
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+static unsigned int show_held(const struct upatch_threads *threads)
+{
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < threads->nr_threads; i++) {
+		const struct upatch_thread *thread = &threads->threads[i];
+
+		if (!thread->error.reason)
+			continue;
+		fprintf(stderr, "thread %d is in %s\n", (int)thread->tid,
+			thread->error.function ? thread->error.function : "an unknown place");
+		nr++;
+	}
+	return nr;
+}
+
+/* Return: 1 yes, 0 no, or -errno in the context. */
+static int ask(struct upatch_target *target)
+{
+	struct upatch_threads *threads;
+	char answer[16] = "";
+	int r;
+
+	r = upatch_target_threads(target, &threads);
+	if (r < 0)
+		return r;
+	fprintf(stderr, "force %u threads of process %d? [y/N] ", show_held(threads),
+		(int)threads->pid);
+	upatch_threads_free(threads);
+	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* --- work ------------------------------------------------------------------------------------ */
+
+static void put_failure(struct cli *cli, struct json_object *row)
+{
+	enum upatch_exit status = cli_fail(cli);
+
+	threadview_put_reason(row, upatch_ctx_error(cli->ctx));
+	model_put_string(row, "state", status == UPATCH_EXIT_NOTHING ? "nothing" : "refused");
+	model_put_number(row, "exit", status);
+}
+
+static void put_done(struct json_object *row, const struct upatch_threads *threads)
+{
+	struct json_object *forced = model_array();
+
+	for (size_t i = 0; threads && i < threads->nr_threads; i++)
+		model_append(forced, threadview_object(&threads->threads[i]));
+	model_put_string(row, "patch", threads ? threads->patch : NULL);
+	model_put(row, "forced", forced);
+	model_put_string(row, "state", threads ? "done" : "nothing");
+	model_put_number(row, "exit", threads ? UPATCH_EXIT_DONE : UPATCH_EXIT_NOTHING);
+}
+
+static struct json_object *force_target(struct cli *cli, pid_t pid, bool is_yes)
+{
+	_cleanup_(target_closep) struct upatch_target *target = NULL;
+	struct json_object *row = model_object();
+	struct upatch_threads *threads = NULL;
+	int r;
+
+	targets_put(row, pid);
+	r = upatch_target_open(cli->ctx, pid, &target);
+	if (r >= 0)
+		r = is_yes ? 1 : ask(target);
+	if (r > 0)
+		r = upatch_target_force(target, &threads, NULL);
+	if (r < 0) {
+		put_failure(cli, row);
+		return row;
+	}
+	put_done(row, threads);
+	if (!threads)
+		cli_worsen(cli, UPATCH_EXIT_NOTHING); /* the answer was no */
+	upatch_threads_free(threads);
+	return row;
+}
+
+static int force_targets(struct cli *cli, const struct force_settings *settings)
+{
+	struct json_object *results;
+
+	if (!settings->is_yes && !isatty(STDIN_FILENO))
+		return cli_usage(cli, "option '--yes' is missing, and there is nobody to ask");
+	results = model_array();
+	model_put(cli->model, "results", results);
+	cli->render = print_results;
+	for (size_t i = 0; i < settings->targets.nr; i++)
+		model_append(results,
+			     force_target(cli, settings->targets.items[i], settings->is_yes));
+	return 0;
+}
+
+int verb_force(int argc, char *argv[], void *userdata)
+{
+	struct cli *cli = userdata;
+	struct force_settings settings = {};
+	int r;
+
+	r = args_parse(cli, argc, argv, &force_args, &settings);
+	if (r == ARGS_READY)
+		r = targets_needed(cli, &settings.targets);
+	if (r == ARGS_READY)
+		r = args_no_operand(cli, argc, argv);
+	if (r == ARGS_READY)
+		r = force_targets(cli, &settings);
+	pid_list_deinit(&settings.targets);
+	return r;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "threadview.h"
+
+#include <inttypes.h>
+
+#include "memory.h"
+#include "model.h"
+
+void threadview_put_reason(struct json_object *object, const struct upatch_error *error)
+{
+	model_put_string(object, "reason",
+			 error->reason ? upatch_reason_name(error->reason) : NULL);
+}
+
+static struct json_object *frame_object(const struct upatch_frame *frame)
+{
+	struct json_object *object = model_object();
+
+	model_put_address(object, "pc", frame->pc);
+	model_put_string(object, "function", frame->function);
+	model_put_number(object, "offset", frame->offset);
+	model_put_string(object, "object", frame->object);
+	return object;
+}
+
+static const char *state_name(int state)
+{
+	if (state < 0)
+		return "no transition";
+	return state ? "patched" : "unpatched";
+}
+
+struct json_object *threadview_object(const struct upatch_thread *thread)
+{
+	struct json_object *object = model_object();
+	struct json_object *frames = model_array();
+
+	for (size_t i = 0; i < thread->nr_frames; i++)
+		model_append(frames, frame_object(&thread->frames[i]));
+	model_put_number(object, "tid", (uint64_t)thread->tid);
+	model_put_string(object, "comm", thread->comm);
+	model_put(object, "state", must(json_object_new_int(thread->state)));
+	model_put_string(object, "version", state_name(thread->state));
+	threadview_put_reason(object, &thread->error);
+	model_put_string(object, "function", thread->error.function);
+	model_put(object, "frames", frames);
+	return object;
+}
+
+char *threadview_backtrace(const struct upatch_thread *thread)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f;
+
+	if (thread->nr_frames == 0)
+		return NULL;
+	f = must(open_memstream(&text, &size));
+	for (size_t i = 0; i < thread->nr_frames; i++) {
+		const struct upatch_frame *frame = &thread->frames[i];
+
+		fprintf(f, "%s#%zu 0x%" PRIx64 " %s+0x%" PRIx64 " (%s)", i ? "\n" : "", i,
+			frame->pc, frame->function ? frame->function : "?", frame->offset,
+			frame->object ? frame->object : "?");
+	}
+	if (fclose(f) != 0)
+		(void)must(NULL); /* a stream in memory fails for want of it only */
+	return text;
+}
+
+void threadview_print(FILE *out, struct json_object *thread)
+{
+	for (size_t i = 0; i < model_length(thread, "frames"); i++) {
+		struct json_object *frame = model_at(thread, "frames", i);
+		const char *function = model_string(frame, "function");
+		const char *object = model_string(frame, "object");
+
+		fprintf(out, "    #%zu %s %s+0x%" PRIx64 " (%s)\n", i, model_string(frame, "pc"),
+			*function ? function : "?",
+			json_object_get_uint64(model_get(frame, "offset")), *object ? object : "?");
+	}
+}
