@@ -27,6 +27,7 @@ void measure_pauses(struct bench *bench);
 void measure_unwinding(struct bench *bench);
 void measure_calls(struct bench *bench);
 void measure_dispatcher(struct bench *bench);
+void measure_laggards(struct bench *bench);
 void measure_growth(struct bench *bench);
 
 #endif

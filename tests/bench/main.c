@@ -21,6 +21,7 @@ int main(int argc, char *argv[])
 	measure_dispatcher(&bench);
 	measure_unwinding(&bench);
 	measure_pauses(&bench);
+	measure_laggards(&bench);
 	measure_growth(&bench);
 	report_print(&bench.report);
 	r = report_write_json(&bench.report, argv[3]);

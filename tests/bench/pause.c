@@ -20,8 +20,10 @@ struct figure {
 
 static const struct figure figures[] = {
 	{ 1, 1, "syscare 0.5, libcareplus 1.7-5.6, libpulp 2-5 (no stack check)" },
+	{ 10, 0, NULL },
 	{ 100, 5, "162-182 / 147-199 / 36-56 with its check" },
 	{ 1000, 25, "1724 / 3256-5938 / 937-980 with its check" },
+	{ 5000, 0, NULL },
 };
 
 static void take(struct subject *s, const struct upatch_cost *cost, struct pauses *pauses)

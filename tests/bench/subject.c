@@ -119,7 +119,7 @@ static void build(struct bench *bench, struct subject *s, const char *source)
 }
 
 /* @nr: 0 for victim_answer() */
-static void build_source(struct bench *bench, struct subject *s, unsigned int nr)
+static void build_source(struct bench *bench, struct subject *s, unsigned int nr, const char *more)
 {
 	char source[128], function[64];
 	FILE *f;
@@ -136,6 +136,7 @@ static void build_source(struct bench *bench, struct subject *s, unsigned int nr
 		(void)snprintf(function, sizeof(function), "victim_function_%03u", i);
 		write_replacement(f, function, i);
 	}
+	(void)fputs(more, f);
 	if (fclose(f) != 0)
 		bench_die("%s: %s", source, strerror(errno));
 	build(bench, s, source);
@@ -143,12 +144,18 @@ static void build_source(struct bench *bench, struct subject *s, unsigned int nr
 
 void subject_build_patch(struct bench *bench, struct subject *subject)
 {
-	build_source(bench, subject, 0);
+	build_source(bench, subject, 0, "");
 }
 
 void subject_build_patch_of(struct bench *bench, struct subject *subject, unsigned int nr)
 {
-	build_source(bench, subject, nr);
+	build_source(bench, subject, nr, "");
+}
+
+void subject_build_patch_with_hold(struct bench *bench, struct subject *subject)
+{
+	build_source(bench, subject, 0,
+		     "static void new_hold(void)\n{\n}\nUPATCH_FUNC(victim_hold, new_hold);\n");
 }
 
 double subject_ask(struct subject *subject, const char *command)
@@ -161,11 +168,30 @@ double subject_ask(struct subject *subject, const char *command)
 	return strtod(line, NULL);
 }
 
+struct upatch_cost subject_open(struct subject *subject)
+{
+	static const struct upatch_options no_wait = { .flags = UPATCH_NO_WAIT };
+	struct upatch_cost cost;
+
+	if (upatch_target_apply(subject->target, subject->patch, &no_wait, &cost) < 0)
+		die_of(subject, "apply");
+	return cost;
+}
+
+struct upatch_cost subject_complete(struct subject *subject)
+{
+	struct upatch_cost cost;
+
+	if (upatch_target_wait(subject->target, NULL, &cost) != UPATCH_DONE)
+		die_of(subject, "wait");
+	return cost;
+}
+
 struct upatch_cost subject_apply(struct subject *subject)
 {
 	struct upatch_cost cost;
 
-	if (upatch_target_apply(subject->target, subject->patch, NULL, &cost) < 0)
+	if (upatch_target_apply(subject->target, subject->patch, NULL, &cost) != 0)
 		die_of(subject, "apply");
 	return cost;
 }
@@ -174,7 +200,7 @@ struct upatch_cost subject_revert(struct subject *subject)
 {
 	struct upatch_cost cost;
 
-	if (upatch_target_revert(subject->target, patch_name, NULL, &cost) < 0)
+	if (upatch_target_revert(subject->target, patch_name, NULL, &cost) != 0)
 		die_of(subject, "revert");
 	return cost;
 }

@@ -30,8 +30,15 @@ void subject_stop(struct subject *subject);
 void subject_build_patch(struct bench *bench, struct subject *subject);
 void subject_build_patch_of(struct bench *bench, struct subject *subject, unsigned int nr);
 
+/* Of victim_answer() and victim_hold(). */
+void subject_build_patch_with_hold(struct bench *bench, struct subject *subject);
+
 /* Ask the victim for a number. */
 double subject_ask(struct subject *subject, const char *command);
+
+/* Begin to apply, and wait until it is complete: one after the other. */
+struct upatch_cost subject_open(struct subject *subject);
+struct upatch_cost subject_complete(struct subject *subject);
 
 struct upatch_cost subject_apply(struct subject *subject);
 struct upatch_cost subject_revert(struct subject *subject);

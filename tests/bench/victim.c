@@ -7,7 +7,8 @@
  *
  * Commands on standard input, each answered by one line: "beat" (longest gap between two
  * heartbeats since the last time, ns), "call" and "pointer" (ns per call), "address" (of the
- * function, in the file).
+ * function, in the file), "hold N" (N threads wait in another function that is patched), "release MS"
+ * (they leave it then), "left" (when the last one did, ns), "spin N" (N threads never rest).
  */
 #include <errno.h>
 #include <limits.h>
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
 	DEPTH_MIN = 10, /* frames of an idle thread, C library included */
@@ -37,6 +39,7 @@ static _Atomic uint64_t longest_gap;
 
 long victim_answer(long x);
 long victim_twin(long x);
+void victim_hold(void);
 
 static uint64_t now(void)
 {
@@ -160,6 +163,69 @@ static double time_pointer_calls(void)
 	return (double)fastest / CALLS;
 }
 
+static int gate[2];
+static atomic_long nr_inside;
+static _Atomic uint64_t left_at;
+
+/* Patched, too: threads wait in it. */
+__attribute__((noipa)) void victim_hold(void)
+{
+	char c;
+
+	nr_inside++;
+	while (read(gate[0], &c, 1) != 1)
+		continue;
+	left_at = now();
+	nr_inside--;
+}
+
+static void *hold_thread(void *arg)
+{
+	victim_hold();
+	return arg;
+}
+
+static void *spin_thread(void *arg)
+{
+	for (long x = 0;; x = victim_answer(x))
+		continue;
+	return arg;
+}
+
+static void start_detached(void *(*fn)(void *), long nr, void *arg)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	if (pthread_attr_init(&attr) || pthread_attr_setstacksize(&attr, STACK_SIZE) ||
+	    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED))
+		abort();
+	while (nr-- > 0)
+		if (pthread_create(&thread, &attr, fn, arg))
+			abort();
+}
+
+static void hold(long nr)
+{
+	struct timespec pause = { .tv_nsec = HEARTBEAT_NSEC };
+
+	start_detached(hold_thread, nr, NULL);
+	while (nr_inside != nr)
+		(void)nanosleep(&pause, NULL);
+}
+
+static void *release_thread(void *arg)
+{
+	long ms = (long)(intptr_t)arg, nr = nr_inside;
+	struct timespec pause = { .tv_nsec = ms * 1000000 };
+
+	(void)nanosleep(&pause, NULL);
+	while (nr-- > 0)
+		if (write(gate[1], "x", 1) != 1)
+			abort();
+	return arg;
+}
+
 static int find_bias(struct dl_phdr_info *info, size_t size, void *ret)
 {
 	*(uintptr_t *)ret = info->dlpi_addr;
@@ -169,6 +235,7 @@ static int find_bias(struct dl_phdr_info *info, size_t size, void *ret)
 static void answer(const char *command)
 {
 	uintptr_t bias = 0;
+	long n;
 
 	if (strcmp(command, "beat\n") == 0) {
 		printf("%llu\n", (unsigned long long)atomic_exchange(&longest_gap, 0));
@@ -176,6 +243,17 @@ static void answer(const char *command)
 		printf("%f\n", time_calls());
 	} else if (strcmp(command, "pointer\n") == 0) {
 		printf("%f\n", time_pointer_calls());
+	} else if (sscanf(command, "hold %ld", &n) == 1) {
+		hold(n);
+		puts("0");
+	} else if (sscanf(command, "release %ld", &n) == 1) {
+		start_detached(release_thread, 1, (void *)(intptr_t)n);
+		puts("0");
+	} else if (sscanf(command, "spin %ld", &n) == 1) {
+		start_detached(spin_thread, n, NULL);
+		puts("0");
+	} else if (strcmp(command, "left\n") == 0) {
+		printf("%llu\n", (unsigned long long)left_at);
 	} else if (strcmp(command, "address\n") == 0) {
 		(void)dl_iterate_phdr(find_bias, &bias);
 		printf("%llu\n", (unsigned long long)((uintptr_t)victim_answer - bias));
@@ -187,7 +265,7 @@ int main(int argc, char *argv[])
 {
 	char line[64];
 
-	if (argc != 3)
+	if (argc != 3 || pipe(gate) < 0)
 		return 2;
 	if (make_mappings(atol(argv[2])) < 0 ||
 	    (atol(argv[1]) > 1 && start_threads(atol(argv[1])))) {
