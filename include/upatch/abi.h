@@ -11,8 +11,8 @@
  *   payload	one mapping per patch and object: text, read-only data, data
  *   island	one mapping per object and set of newly patched functions: slots
  *
- * All of it is mapped without write permission, but for the payload's data, and written through
- * /proc/PID/mem. Whoever changes something first stores what it intends: the state of a region or
+ * All of it is mapped without write permission, but for the payloads' and the agent's data, and
+ * written through /proc/PID/mem. Whoever changes something first stores what it intends: the state of a region or
  * patch is stored before the effect it announces, and each store is within one page.
  *
  * A target is free to scribble over all this. Readers check every number.
@@ -40,6 +40,7 @@ enum {
 #define UPATCH_RECORD_MAGIC "upatchRC"
 #define UPATCH_META_MAGIC "upatchPM"
 #define UPATCH_ISLAND_MAGIC "upatchIS"
+#define UPATCH_AGENT_MAGIC "upatchAG"
 
 /* --- laggards ----------------------------------------------------------------------------- */
 
@@ -83,6 +84,7 @@ enum upatch_region_kind {
 	UPATCH_REGION_META = 1,
 	UPATCH_REGION_PAYLOAD,
 	UPATCH_REGION_ISLAND,
+	UPATCH_REGION_AGENT,
 };
 
 enum upatch_region_state {
@@ -93,7 +95,8 @@ enum upatch_region_state {
 
 /*
  * text_size bytes are r-x, then ro_size bytes r--, the rest rw-. All are multiples of a page.
- * @patch_seq: the patch that it goes with; 0 for islands, which go when their last slot does
+ * @patch_seq: the patch that it goes with; 0 for islands, which go when their last slot does, and for
+ *	       the agent, which goes after the last patch and the last shadow variable
  */
 struct upatch_region {
 	uint64_t addr;
@@ -200,6 +203,16 @@ struct upatch_meta_object {
 	uint64_t text_size;
 	uint64_t eh_frame_hdr_addr; /* 0: none */
 	uint64_t eh_frame_hdr_size;
+	uint64_t states_addr; /* array of struct upatch_state in the payload, 0: none */
+	uint64_t nr_states;
+};
+
+/* A system state, as UPATCH_STATE() in <upatch/livepatch.h> lays it out in a payload. */
+struct upatch_meta_state {
+	uint64_t id;
+	uint32_t version;
+	uint32_t reserved;
+	uint64_t data;
 };
 
 enum upatch_meta_flags {
@@ -270,6 +283,51 @@ struct upatch_island {
 	uint64_t object_start;
 	uint64_t object_end;
 	struct upatch_slot slots[];
+};
+
+/* --- agent --------------------------------------------------------------------------------------- */
+
+enum {
+	UPATCH_AGENT_VERSION = 1,
+	UPATCH_AGENT_EXPORTS_MAX = 8,
+	UPATCH_AGENT_NAME_SIZE = 32,
+};
+
+/* A function for payloads to call. */
+struct upatch_agent_export {
+	char name[UPATCH_AGENT_NAME_SIZE];
+	uint32_t offset;
+};
+
+/*
+ * At the start of the agent's text. Sizes are multiples of a page, offsets count from here.
+ *
+ * @data_size: of the rw- part, which follows the text and begins with struct upatch_agent_data
+ * @fork_offset: of the pages that a forked child must find zeroed: madvise(2), MADV_WIPEONFORK
+ */
+struct upatch_agent {
+	uint8_t magic[8];
+	uint32_t version;
+	uint32_t text_size;
+	uint32_t data_size;
+	uint32_t fork_offset;
+	uint32_t fork_size;
+	uint32_t eh_frame_hdr_offset;
+	uint32_t eh_frame_hdr_size;
+	uint32_t nr_exports;
+	struct upatch_agent_export exports[UPATCH_AGENT_EXPORTS_MAX];
+};
+
+/*
+ * What the host and the agent tell each other.
+ *
+ * @record_addr: written by the host before the first call
+ * @nr_shadows: number of shadow variables: while there are any, the agent stays
+ */
+struct upatch_agent_data {
+	uint64_t record_addr;
+	uint64_t nr_shadows;
+	uint64_t reserved[6];
 };
 
 #endif

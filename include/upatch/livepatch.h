@@ -84,4 +84,125 @@ struct upatch_func_entry {
  */
 #define UPATCH_ORIGINAL(name, position) __asm__(".upatch.orig." UPATCH_STRING(position) "." name)
 
+/* --- shadow variables -------------------------------------------------------------------------- */
+
+/*
+ * Data attached to objects of the target: (address, ID) -> memory, as klp's. They belong to no patch
+ * and outlive the one that made them; the last patch to know an ID frees what is left of it, or leaves it
+ * to the next. While there are any, the code behind these calls stays in the target.
+ *
+ * Any thread may call them at any time, also in signal handlers and in programs without C library;
+ * the memory comes from mmap(2). Those that change something block signals for their time and
+ * need mmap(2), munmap(2), futex(2), rt_sigprocmask(2) and gettid(2), which a seccomp filter must
+ * permit. A child forked by fork(2) has a copy of its own.
+ */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * upatch_shadow_ctor - fill in a new variable
+ * Runs under the lock, on zeroed memory, and only if the variable will really be inserted. It may
+ * call upatch_shadow_get(); all others refuse. Return: 0, or else there will be no variable.
+ */
+typedef int (*upatch_shadow_ctor)(void *obj, void *data, void *ctor_data);
+
+/** upatch_shadow_dtor - runs under the lock, as the constructor, when nobody finds @data any more */
+typedef void (*upatch_shadow_dtor)(void *obj, void *data);
+
+/**
+ * upatch_shadow_get() - look a variable up
+ * Takes no lock. That nobody frees the variable while the caller uses it is up to the caller.
+ * Return: its memory, aligned to 16 bytes; NULL when there is none.
+ */
+void *upatch_shadow_get(void *obj, unsigned long id);
+
+/**
+ * upatch_shadow_alloc() - add a variable that is not there
+ * @obj:       address that it goes with; need not be one
+ * @id:	       what it is, agreed upon among patches
+ * @size:      in bytes; the memory is zeroed
+ * @ctor:      or NULL
+ * @ctor_data: passed to @ctor
+ *
+ * Return: its memory; NULL when it exists, when @ctor refused, without memory, and within a
+ * constructor or destructor.
+ */
+void *upatch_shadow_alloc(void *obj, unsigned long id, __SIZE_TYPE__ size, upatch_shadow_ctor ctor,
+			  void *ctor_data);
+
+/**
+ * upatch_shadow_get_or_alloc() - find a variable or else add it
+ * Return: memory of the one that is there or of the new one; NULL as upatch_shadow_alloc().
+ */
+void *upatch_shadow_get_or_alloc(void *obj, unsigned long id, __SIZE_TYPE__ size,
+				 upatch_shadow_ctor ctor, void *ctor_data);
+
+/**
+ * upatch_shadow_free() - remove a variable, if it is there
+ * @dtor: called for it, or NULL
+ */
+void upatch_shadow_free(void *obj, unsigned long id, upatch_shadow_dtor dtor);
+
+/** upatch_shadow_free_all() - remove all variables of that ID, in no particular order */
+void upatch_shadow_free_all(unsigned long id, upatch_shadow_dtor dtor);
+
+/* --- system states ------------------------------------------------------------------------------ */
+
+/*
+ * What a patch changes that outlives its functions. A patch with an older version of a state than an
+ * enabled one is refused, and so is one that supersedes (replace) an enabled patch without having its
+ * states.
+ */
+
+/**
+ * struct upatch_state - a state, in the payload that declares it
+ * @id:	     not 0, agreed upon among patches
+ * @version: what changes when patches of the older version can no longer handle it
+ * @data:    for the patch to use
+ */
+struct upatch_state {
+	unsigned long id;
+	unsigned int version;
+	void *data;
+};
+
+/** UPATCH_STATE() - declare that this patch has a state */
+#define UPATCH_STATE(id, version)                                                                  \
+	static struct upatch_state UPATCH_JOIN(upatch_state_, __COUNTER__)                         \
+		__attribute__((used, section(".upatch.states"), aligned(8))) = { id, version, 0 }
+
+/* For the two below. @in_payload: any address in the calling payload. */
+struct upatch_state *upatch_state_get_at(const void *in_payload, unsigned long id);
+struct upatch_state *upatch_state_get_prev_at(const void *in_payload, unsigned long id);
+
+/**
+ * upatch_state_get() - the calling patch's own state
+ * Return: the state, good as long as the patch is; NULL when the patch declares none of that ID.
+ */
+static inline struct upatch_state *upatch_state_get(unsigned long id)
+{
+	static const char here = 0;
+
+	/* Not by return address: a tail call has none of the caller's. */
+	return upatch_state_get_at(&here, id);
+}
+
+/**
+ * upatch_state_get_prev() - the state as an earlier patch has it
+ * Only while a transition is open. Return: the state of the latest patch before the one in transition
+ * that has it, good until the transition completes; else NULL.
+ */
+static inline struct upatch_state *upatch_state_get_prev(unsigned long id)
+{
+	static const char here = 0;
+
+	return upatch_state_get_prev_at(&here, id);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -59,6 +59,17 @@ static inline void regs_set_sp(struct arch_regs *regs, uint64_t sp)
 	regs->user.rsp = sp;
 }
 
+enum {
+	ARCH_GENERAL_REGS = 16,
+};
+
+/**
+ * regs_live() - the general registers whose values the thread may still use
+ * In a system call only those that it preserves: what the others held before is dead.
+ * Return: how many.
+ */
+size_t regs_live(const struct arch_regs *regs, uint64_t ret[ARCH_GENERAL_REGS]);
+
 /* Does the kernel restart a system call when this thread goes on? Then its PC is behind it. */
 bool regs_in_syscall(const struct arch_regs *regs);
 

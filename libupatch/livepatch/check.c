@@ -3,6 +3,7 @@
 
 #include "base/diag.h"
 #include "livepatch/session.h"
+#include "livepatch/state.h"
 #include "patchfile/patchfile.h"
 
 /* The code of the version that runs now. */
@@ -49,6 +50,9 @@ int check_patch(struct session *session, const struct patchfile *file, plan_func
 	struct check check = {};
 	int r;
 
+	r = state_check(session, file);
+	if (r < 0)
+		return r;
 	r = plan_new(session, file, fn, userdata, &check.plan);
 	if (r < 0)
 		return r;

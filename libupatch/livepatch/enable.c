@@ -9,12 +9,14 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "livepatch/agent.h"
 #include "livepatch/complete.h"
 #include "livepatch/island.h"
 #include "livepatch/meta.h"
 #include "livepatch/plan.h"
 #include "livepatch/region.h"
 #include "livepatch/session.h"
+#include "livepatch/state.h"
 #include "livepatch/takeover.h"
 #include "livepatch/transition.h"
 #include "livepatch/unload.h"
@@ -138,6 +140,7 @@ static int reserve(struct session *s, struct plan *plan, size_t *ret_index)
 	if (r < 0)
 		goto out;
 	*ret_index = index;
+	r = agent_map(s, plan, &rcall);
 	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++) {
 		r = load_resolve_ifuncs(s, &plan->objects[i], &rcall);
 		if (r >= 0)
@@ -220,7 +223,9 @@ static int enable_new(struct session *s, const struct patchfile *file)
 	int r;
 
 	/* 1. Find everything, verify everything: the target runs, nothing is written. */
-	r = plan_new(s, file, NULL, NULL, &plan);
+	r = state_check(s, file);
+	if (r >= 0)
+		r = plan_new(s, file, NULL, NULL, &plan);
 	if (r < 0)
 		return r;
 	tell(s, file->name, "enabling patch");

@@ -201,44 +201,13 @@ bool island_has_thread(const struct session *session, const struct arch_regs *re
 	return false;
 }
 
-static bool has_any_thread(struct session *s, const struct freeze *freeze,
-			   struct unwind_stack *stack)
-{
-	for (size_t i = 0; i < freeze->nr; i++) {
-		const struct thread *thread = &freeze->threads[i];
-
-		if (thread->state == THREAD_GONE)
-			continue;
-		/* A stack that cannot be walked may lead back into an island. */
-		if (walk_thread(s, thread, stack) != UNWIND_COMPLETE ||
-		    island_has_thread(s, &thread->regs, stack))
-			return true;
-	}
-	return false;
-}
-
 int island_wait_empty(struct session *session)
 {
-	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
-	struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
 	int r;
 
-	if (!stack)
-		return diag_oom(session->diag);
-	r = session_prepare_unwinder(session);
-	while (r >= 0 && !session->idle_islands_are_empty) {
-		struct freeze freeze;
-
-		r = session_freeze(session, &freeze);
-		if (r < 0)
-			break;
-		session->idle_islands_are_empty = !has_any_thread(session, &freeze, stack);
-		freeze_thaw(&freeze);
-		if (session->idle_islands_are_empty)
-			break;
-		if (deadline_is_over(session->deadline))
-			return -EAGAIN;
-		(void)nanosleep(&pause, NULL); /* woken early is as good */
-	}
+	if (session->idle_islands_are_empty)
+		return 0;
+	r = walk_wait_outside(session, is_in_island);
+	session->idle_islands_are_empty = r == 0;
 	return r;
 }

@@ -27,6 +27,7 @@ struct load_symbol {
 	uint64_t tls_module;
 	bool is_tls;
 	bool has_tpoff;
+	bool is_agent; /* a function of the agent; value is set when that is mapped */
 	bool is_ifunc; /* value is the resolver's address until it was called */
 	uint32_t got;  /* offset in the GOT + 1, 0: none */
 	uint32_t got_tpoff;

@@ -10,6 +10,7 @@
 #include "base/diag.h"
 #include "livepatch/plan.h"
 #include "livepatch/record.h"
+#include "livepatch/state.h"
 #include "patchfile/patchfile.h"
 
 struct meta_sizes {
@@ -49,6 +50,7 @@ static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
 			struct upatch_meta_object *ret)
 {
 	const struct load *load = &o->load;
+	const struct payload_section *states = state_section(o->payload);
 
 	*ret = (struct upatch_meta_object){
 		.name = add_string(meta, o->payload->object),
@@ -62,6 +64,11 @@ static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
 			load->eh_frame_hdr_size ? load->addr + load->eh_frame_hdr_offset : 0,
 		.eh_frame_hdr_size = load->eh_frame_hdr_size,
 	};
+	if (states) {
+		ret->states_addr =
+			load->addr + load->section_offsets[states - o->payload->sections];
+		ret->nr_states = states->size / sizeof(struct upatch_meta_state);
+	}
 	memcpy(ret->build_id, o->payload->build_id.bytes, o->payload->build_id.size);
 }
 

@@ -37,7 +37,7 @@ static bool is_user_range(uint64_t addr, uint64_t size)
 static bool is_known_region(const struct upatch_region *region)
 {
 	return region->state <= UPATCH_REGION_MAPPED && region->kind >= UPATCH_REGION_META &&
-	       region->kind <= UPATCH_REGION_ISLAND && region->addr % UPATCH_PAGE_SIZE == 0 &&
+	       region->kind <= UPATCH_REGION_AGENT && region->addr % UPATCH_PAGE_SIZE == 0 &&
 	       region->size % UPATCH_PAGE_SIZE == 0 && is_user_range(region->addr, region->size) &&
 	       region->text_size % UPATCH_PAGE_SIZE == 0 &&
 	       region->ro_size % UPATCH_PAGE_SIZE == 0 && region->text_size <= region->size &&
@@ -98,6 +98,16 @@ static bool is_string(const struct upatch_meta *meta, uint32_t offset)
 	       is_name(meta_string(meta, offset), meta->strings_size - offset);
 }
 
+static bool has_states_inside(const struct upatch_meta_object *o)
+{
+	if (!o->nr_states)
+		return true;
+	return o->states_addr % 8 == 0 && o->states_addr >= o->payload_addr &&
+	       o->states_addr - o->payload_addr < o->payload_size &&
+	       o->nr_states <= (o->payload_size - (o->states_addr - o->payload_addr)) /
+				       sizeof(struct upatch_meta_state);
+}
+
 static int check_meta_contents(struct target *target, const struct upatch_meta *meta)
 {
 	for (uint32_t i = 0; i < meta->nr_objects; i++) {
@@ -106,7 +116,7 @@ static int check_meta_contents(struct target *target, const struct upatch_meta *
 		if (!is_string(meta, o->name) || o->build_id_size > UPATCH_BUILD_ID_SIZE ||
 		    !is_user_range(o->start, o->end - o->start) ||
 		    !is_user_range(o->payload_addr, o->payload_size) ||
-		    o->text_size > o->payload_size ||
+		    o->text_size > o->payload_size || !has_states_inside(o) ||
 		    (o->eh_frame_hdr_addr &&
 		     (o->eh_frame_hdr_addr < o->payload_addr ||
 		      o->eh_frame_hdr_addr - o->payload_addr > o->payload_size ||

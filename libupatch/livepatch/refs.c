@@ -69,7 +69,7 @@ static int read_stack_pointers(struct session *s, struct search *search)
 		freeze_thaw(&freeze);
 	}
 	search->stack_pointers = calloc(s->nr_stack_pointers + 1, sizeof(uint64_t));
-	if (!s->stack_pointers || !search->stack_pointers)
+	if (!s->stack_pointers || !s->registers || !search->stack_pointers)
 		return diag_oom(s->diag);
 	search->nr_stack_pointers = s->nr_stack_pointers;
 	memcpy(search->stack_pointers, s->stack_pointers, s->nr_stack_pointers * sizeof(uint64_t));
@@ -137,6 +137,18 @@ static int search_run(struct session *s, const struct search *search, uint64_t a
 	return 0;
 }
 
+/*
+ * A callback that a thread carries to where it will be called from, and has nowhere else: passed on
+ * in a tail call, it leaves no frame behind.
+ */
+static bool is_in_register(const struct session *s, const struct search *search)
+{
+	for (size_t i = 0; i < s->nr_registers; i++)
+		if (is_reference(search, s->registers[i]))
+			return true;
+	return false;
+}
+
 static int search_mapping(struct session *s, const struct search *search, const struct mapping *m,
 			  uint64_t *ret_addr)
 {
@@ -174,7 +186,11 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 		search.high = MAX(search.high, ranges[i].end);
 	}
 	r = read_stack_pointers(session, &search);
-	if (r >= 0)
+	if (r >= 0 && is_in_register(session, &search)) {
+		*ret_addr = 0;
+		r = REFS_FOUND;
+	}
+	if (r == 0)
 		r = target_maps(session->target, &maps);
 	for (size_t i = 0; i < maps.nr && r == 0; i++) {
 		const struct mapping *m = &maps.mappings[i];

@@ -24,8 +24,8 @@ enum refs_outcome {
 };
 
 /**
- * refs_search() - look at every aligned word that the target can change
- * @ret_addr: where a reference is, for REFS_FOUND
+ * refs_search() - look at every aligned word that the target can change, and at threads' registers
+ * @ret_addr: where a reference is, for REFS_FOUND; 0: in a register
  *
  * The target runs meanwhile, after a short stop where there was none before. Its threads' stacks
  * below their stack pointers are not looked at: what is there is dead. Stacks in use are searched like all else.

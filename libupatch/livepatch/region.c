@@ -32,6 +32,7 @@ static const char *const names[] = {
 	[UPATCH_REGION_META] = "upatch:meta",
 	[UPATCH_REGION_PAYLOAD] = "upatch:payload",
 	[UPATCH_REGION_ISLAND] = "upatch:island",
+	[UPATCH_REGION_AGENT] = "upatch:agent",
 };
 
 static uint64_t random_number(void)

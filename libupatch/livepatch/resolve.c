@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
+#include "livepatch/agent.h"
 #include "livepatch/load.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
@@ -93,6 +94,10 @@ int resolve_extern(struct session *session, struct object *object,
 
 	if (!scope)
 		return diag_oom(session->diag);
+	if (agent_has_export(symbol->name)) {
+		ret->is_agent = true;
+		return 0;
+	}
 	nr = search_scope(session, object, scope);
 	for (size_t i = 0; i < nr; i++) {
 		r = symtab_of(session, scope[i], &symtab);

@@ -15,7 +15,8 @@ struct session;
  * resolve_extern() - as the dynamic linker would
  *
  * In the order of its list: the executable, then what was loaded; a symbol version is honoured.
- * Then among the object's own global symbols that are not exported.
+ * Then among the object's own global symbols that are not exported. The agent's functions come before
+ * all: @ret says so, and has no value yet.
  *
  * Return: 0; a weak symbol that is nowhere is 0; or -errno raised with UPATCH_E_UNRESOLVED.
  */

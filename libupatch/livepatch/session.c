@@ -7,6 +7,7 @@
 #include "base/array.h"
 #include "base/deadline.h"
 #include "base/diag.h"
+#include "livepatch/agent.h"
 #include "target/freeze.h"
 #include "target/target.h"
 #include "target/unwind.h"
@@ -42,6 +43,7 @@ void session_close(struct session *session)
 {
 	unwinder_free(session->unwinder);
 	free(session->stack_pointers);
+	free(session->registers);
 	record_deinit(&session->record);
 	object_list_deinit(&session->objects);
 	maps_deinit(&session->maps);
@@ -87,7 +89,7 @@ static int add_payloads(struct session *session)
 						      o->eh_frame_hdr_addr, o->eh_frame_hdr_size);
 		}
 	}
-	return r;
+	return r < 0 ? r : agent_add_code(session);
 }
 
 int session_prepare_unwinder(struct session *session)
@@ -113,12 +115,18 @@ void session_remember_stacks(struct session *session, const struct freeze *freez
 	struct session *s = session;
 
 	free(s->stack_pointers);
-	s->nr_stack_pointers = 0;
+	free(s->registers);
+	s->nr_stack_pointers = s->nr_registers = 0;
 	s->stack_pointers = calloc(freeze->nr + 1, sizeof(*s->stack_pointers));
-	for (size_t i = 0; s->stack_pointers && i < freeze->nr; i++)
-		if (freeze->threads[i].state != THREAD_GONE)
-			s->stack_pointers[s->nr_stack_pointers++] =
-				regs_sp(&freeze->threads[i].regs);
+	s->registers = calloc(freeze->nr + 1, ARCH_GENERAL_REGS * sizeof(*s->registers));
+	for (size_t i = 0; s->stack_pointers && s->registers && i < freeze->nr; i++) {
+		const struct thread *thread = &freeze->threads[i];
+
+		if (thread->state == THREAD_GONE)
+			continue;
+		s->stack_pointers[s->nr_stack_pointers++] = regs_sp(&thread->regs);
+		s->nr_registers += regs_live(&thread->regs, &s->registers[s->nr_registers]);
+	}
 }
 
 int session_borrow(struct session *session, struct rcall *ret)

@@ -36,6 +36,8 @@ struct session {
 	bool idle_islands_are_empty; /* the last stop found no thread in an island */
 	uint64_t *stack_pointers;    /* of all threads in the last stop; NULL before */
 	size_t nr_stack_pointers;
+	uint64_t *registers; /* what these threads had in theirs */
+	size_t nr_registers;
 };
 
 /**
@@ -56,7 +58,10 @@ int session_prepare_unwinder(struct session *session);
 /* freeze_all(), within the deadline, or within the second that a busy machine may need. */
 int session_freeze(struct session *session, struct freeze *ret);
 
-/* Where the stacks of stopped threads end: below, a stack is dead. Without memory: not known. */
+/*
+ * Where the stacks of stopped threads end: below, a stack is dead; and what is in their registers.
+ * Without memory: not known.
+ */
 void session_remember_stacks(struct session *session, const struct freeze *freeze);
 
 /* Borrow a thread for rcalls, see rcall_borrow(). */

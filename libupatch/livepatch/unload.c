@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/diag.h"
+#include "livepatch/agent.h"
 #include "livepatch/island.h"
 #include "livepatch/refs.h"
 #include "livepatch/region.h"
@@ -33,6 +34,22 @@ static int search_refs(struct session *s, const struct upatch_meta *meta, uint64
 		};
 	}
 	return refs_search(s, ranges, meta->nr_objects, deadline_in(search_patience), ret_addr);
+}
+
+/*
+ * A thread in the agent may be reading the meta of any patch, for its states. That takes no time; if a
+ * constructor does, which must not, the patch is kept. Return: 0; -EAGAIN, unraised; or -errno raised.
+ */
+static int wait_for_readers(struct session *s, const struct upatch_meta *meta)
+{
+	uint64_t nr_states = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < meta->nr_objects; i++)
+		nr_states |= meta_objects(meta)[i].nr_states;
+	if (nr_states && agent_region(s) >= 0)
+		r = agent_wait_empty(s);
+	return r;
 }
 
 static int unmap_regions(struct session *s, uint64_t seq, struct rcall *rcall)
@@ -107,6 +124,11 @@ static int find_reason(struct session *s, size_t index)
 		return 0; /* nothing ever referred to it; or it was searched, and is half unmapped */
 	if (entry->flags & UPATCH_PATCH_FORCED)
 		return UPATCH_KEPT_FORCED;
+	r = wait_for_readers(s, s->record.metas[index]);
+	if (r == -EAGAIN)
+		return UPATCH_KEPT_REFERENCED;
+	if (r < 0)
+		return r;
 	r = search_refs(s, s->record.metas[index], &addr);
 	if (r == REFS_FOUND) {
 		const struct mapping *m = maps_find(&s->maps, addr);
@@ -197,7 +219,7 @@ static bool is_stray(const struct upatch_region *region)
 int unload_rest(struct session *session)
 {
 	struct record *record = &session->record;
-	bool has_idle = false, has_stray = false;
+	bool has_idle = false, has_stray = false, has_agent = agent_is_idle(session);
 	struct rcall rcall;
 	int r = 0;
 
@@ -207,10 +229,12 @@ int unload_rest(struct session *session)
 		has_idle = has_idle || island_is_idle(session, i);
 	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++)
 		has_stray = has_stray || is_stray(&record->head->regions[i]);
-	if (!has_idle && !has_stray && !is_empty(record))
+	if (!has_idle && !has_stray && !has_agent && !is_empty(record))
 		return 0;
 	if (has_idle)
 		r = island_wait_empty(session);
+	if (r >= 0 && has_agent)
+		r = agent_wait_empty(session);
 	if (r == -EAGAIN)
 		return 0; /* the next run tries again */
 	if (r >= 0)
@@ -218,6 +242,8 @@ int unload_rest(struct session *session)
 	if (r < 0)
 		return r;
 	r = unmap_idle_islands(session, &rcall);
+	if (r >= 0 && has_agent)
+		r = region_unmap(session, &rcall, (size_t)agent_region(session));
 	for (size_t i = 0; i < UPATCH_REGIONS_MAX && r >= 0; i++)
 		if (is_stray(&record->head->regions[i]))
 			r = region_unmap(session, &rcall, i);

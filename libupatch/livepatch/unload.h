@@ -28,8 +28,9 @@ enum {
 int unload_kept(struct session *session, unsigned int *ret_freed, unsigned int *ret_kept);
 
 /**
- * unload_rest() - islands without users, and the record when nothing is left to record
- * Only when no thread stands in an idle island. Return: 0, or -errno raised.
+ * unload_rest() - islands without users, the agent, and the record when nothing is left to record
+ * The agent goes after the last patch, unless there are shadow variables: then it stays, the record
+ * with it, until a later patch that frees them is reverted. Only when no thread stands in any of it. Return: 0, or -errno raised.
  */
 int unload_rest(struct session *session);
 

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/walk.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "arch/arch.h"
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/deadline.h"
+#include "base/diag.h"
 #include "livepatch/session.h"
+#include "target/freeze.h"
 #include "target/target.h"
 #include "target/thread.h"
 
@@ -89,4 +97,50 @@ enum unwind_outcome walk_thread(struct session *session, const struct thread *th
 	ret->frames[0] = (struct unwind_frame){ .pc = pc, .is_exact = true };
 	ret->nr++;
 	return outcome;
+}
+
+static bool has_thread_inside(struct session *s, const struct freeze *freeze, walk_is_inside_fn fn,
+			      struct unwind_stack *stack)
+{
+	for (size_t i = 0; i < freeze->nr; i++) {
+		const struct thread *thread = &freeze->threads[i];
+
+		if (thread->state == THREAD_GONE)
+			continue;
+		/* A stack that cannot be walked may lead back there. */
+		if (walk_thread(s, thread, stack) != UNWIND_COMPLETE ||
+		    fn(s, regs_pc(&thread->regs)))
+			return true;
+		for (size_t n = 0; n < stack->nr; n++)
+			if (fn(s, stack->frames[n].pc))
+				return true;
+	}
+	return false;
+}
+
+int walk_wait_outside(struct session *session, walk_is_inside_fn fn)
+{
+	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
+	struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
+	int r;
+
+	if (!stack)
+		return diag_oom(session->diag);
+	r = session_prepare_unwinder(session);
+	while (r >= 0) {
+		bool is_anyone_inside;
+		struct freeze freeze;
+
+		r = session_freeze(session, &freeze);
+		if (r < 0)
+			break;
+		is_anyone_inside = has_thread_inside(session, &freeze, fn, stack);
+		freeze_thaw(&freeze);
+		if (!is_anyone_inside)
+			return 0;
+		if (deadline_is_over(session->deadline))
+			return -EAGAIN;
+		(void)nanosleep(&pause, NULL); /* woken early is as good */
+	}
+	return r;
 }

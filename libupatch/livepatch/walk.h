@@ -17,4 +17,14 @@ struct thread;
 enum unwind_outcome walk_thread(struct session *session, const struct thread *thread,
 				struct unwind_stack *ret);
 
+/* Is the address in code that is to be unmapped? */
+typedef bool (*walk_is_inside_fn)(const struct session *session, uint64_t addr);
+
+/**
+ * walk_wait_outside() - wait until no thread is in, or will return to, some code
+ * Stops all threads for each look. Return: 0; -EAGAIN, unraised, at the session's deadline; or -errno
+ * raised.
+ */
+int walk_wait_outside(struct session *session, walk_is_inside_fn fn);
+
 #endif

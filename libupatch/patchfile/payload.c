@@ -102,7 +102,7 @@ static int check_section(struct reader *rd, const GElf_Shdr *shdr, const char *n
 static bool is_kept(const GElf_Shdr *shdr, const char *name)
 {
 	return (shdr->sh_flags & SHF_ALLOC) && shdr->sh_type != SHT_NOTE &&
-	       strncmp(name, ".upatch.", 8) != 0;
+	       (strncmp(name, ".upatch.", 8) != 0 || strcmp(name, ".upatch.states") == 0);
 }
 
 static int read_section(struct reader *rd, Elf_Scn *scn, size_t index, uint64_t *total)

@@ -24,7 +24,7 @@ enum {
 	POINTS_MAX = 20000,
 };
 
-/* Two functions that must change together. */
+/* Two functions that must change together; one needs the agent. */
 #define SOURCE_BOTH                                                                                \
 	"#include <stdio.h>\n"                                                                     \
 	"#include <stdlib.h>\n"                                                                    \
@@ -33,6 +33,8 @@ enum {
 	"{\n"                                                                                      \
 	"	char buf[64];\n"                                                                         \
 	"	snprintf(buf, sizeof(buf), \"%d\", old_add(x));\n"                                       \
+	"	(void)upatch_shadow_alloc(0, 1, 8, 0, 0);\n"                                             \
+	"	upatch_shadow_free(0, 1, 0);\n"                                                          \
 	"	return -atoi(buf);\n"                                                                    \
 	"}\n"                                                                                      \
 	"UPATCH_FUNC(add_hidden, new_add);\n" SOURCE_SECRET(777)

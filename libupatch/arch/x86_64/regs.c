@@ -209,3 +209,17 @@ int regs_write_frame(const struct arch_regs *regs, const struct arch_frame_state
 	memcpy(buf + fp_offset + size, &magic, sizeof(magic));
 	return (int)(fp_offset + size + sizeof(magic));
 }
+
+size_t regs_live(const struct arch_regs *regs, uint64_t ret[ARCH_GENERAL_REGS])
+{
+	const struct user_regs_struct *u = &regs->user;
+	/* psABI 3.2.1: the first six belong to the caller. */
+	const unsigned long long values[] = { u->rbx, u->rbp, u->r12, u->r13, u->r14,
+					      u->r15, u->rax, u->rcx, u->rdx, u->rsi,
+					      u->rdi, u->r8,  u->r9,  u->r10, u->r11 };
+	size_t nr = (long long)u->orig_rax >= 0 ? 6 : sizeof(values) / sizeof(values[0]);
+
+	for (size_t i = 0; i < nr; i++)
+		ret[i] = values[i];
+	return nr;
+}

@@ -194,6 +194,25 @@ static void test_tables_of_a_meta_must_be_inside_of_it(void **state)
 	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
 }
 
+static void test_states_must_be_inside_of_the_payload(void **state)
+{
+	struct fixture *f = *state;
+	struct upatch_meta_object *o = (void *)((char *)f->meta + f->meta->objects_offset);
+
+	o->states_addr = o->payload_addr + o->payload_size - 48;
+	o->nr_states = 2;
+	assert_int_equal(record_check_meta(&f->target, f->meta, f->meta->size), 0);
+	o->nr_states = 3;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->nr_states = UINT64_MAX / 24 + 2;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->nr_states = 1;
+	o->states_addr += 4;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->states_addr = o->payload_addr - 8;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+}
+
 static void test_a_name_must_end_and_be_printable(void **state)
 {
 	struct fixture *f = *state;
@@ -248,6 +267,7 @@ int main(void)
 		record_test(test_parts_of_a_region_must_fit_into_it),
 		record_test(test_a_patch_in_an_unknown_state_is_refused),
 		record_test(test_tables_of_a_meta_must_be_inside_of_it),
+		record_test(test_states_must_be_inside_of_the_payload),
 		record_test(test_a_name_must_end_and_be_printable),
 		record_test(test_a_string_beyond_the_table_is_refused),
 		record_test(test_a_replacement_outside_of_the_payload_is_refused),
