@@ -173,9 +173,10 @@ int laggards_replace(struct session *session, struct laggards *laggards, pid_t t
 
 	if (!table)
 		return diag_oom(session->diag);
-	while (buckets < 2 * nr)
+	/* A quarter full, so that most searches end at once; half full when there are that many. */
+	while (buckets < 4 * nr && buckets < UPATCH_LAGGARD_BUCKETS)
 		buckets *= 2;
-	if (buckets > UPATCH_LAGGARD_BUCKETS)
+	if (buckets < 2 * nr)
 		return LAGGARDS_TOO_MANY;
 	table->mask = buckets - 1;
 	table->invert = invert;

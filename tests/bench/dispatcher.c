@@ -94,7 +94,7 @@ static void fill(struct gate *gate, unsigned int nr, unsigned int found)
 	uint64_t buckets = 16;
 
 	/* As many as the engine would use. */
-	while (buckets < 2 * (uint64_t)nr)
+	while (buckets < 4 * (uint64_t)nr)
 		buckets *= 2;
 	memset(gate->laggards, 0, data_size);
 	gate->laggards->mask = buckets - 1;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fixture.h"
 
+#include <stdio.h>
+
 #include <string.h>
 
 /* What is wrong is said in the same words in text and in JSON. */

@@ -92,12 +92,9 @@ static const struct step steps[] = {
 	STEP(32, REF_NONE,	THREAD_POINTER,	""),			  /* mov tp,%rax */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x85\xc0"),	  /* test %rax,%rax */
 	STEP(32, REF_NONE,	TO_NO_TP,	"\x74\0"),		  /* je no_tp */
-	/* upatch_laggards_hash(); reading the thread pointer twice saves a register */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\x89\xc2"),	  /* mov %rax,%rdx */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\xc1\xea\x0c"),	  /* shr $12,%rdx */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\xc1\xe8\x18"),	  /* shr $24,%rax */
-	STEP(32, REF_NONE,	REF_NONE,	"\x48\x31\xc2"),	  /* xor %rax,%rdx */
-	STEP(32, REF_NONE,	THREAD_POINTER,	""),			  /* mov tp,%rax */
+	/* upatch_laggards_hash() */
+	STEP(32, REF_NONE,	REF_NONE,	"\x48\x69\xd0\x6d\x3c\x1b\x2c"), /* imul $,%rax,%rdx */
+	STEP(32, REF_NONE,	REF_NONE,	"\x48\xc1\xea\x28"),  /* shr $40,%rdx */
 	STEP(32, TO_PROBE,	REF_NONE,	"\x48\x23\x11"),	  /* and mask(%rcx),%rdx */
 	STEP(32, REF_NONE,	REF_NONE,	"\x48\x39\x44\xd1\x20"),  /* cmp %rax,the key */
 	STEP(32, REF_NONE,	TO_LISTED,	"\x74\0"),		  /* je listed */
@@ -136,6 +133,7 @@ static const struct step read_tp_register = STEP(32, REF_NONE, REF_NONE,
 						 "\xf3\x48\x0f\xae\xc0"); /* rdfsbase %rax */
 /* clang-format on */
 
+_Static_assert(UPATCH_LAGGARDS_FACTOR == 0x2c1b3c6d && UPATCH_LAGGARDS_SHIFT == 40, "see steps");
 _Static_assert(offsetof(struct upatch_switch, active) == 0, "see steps");
 _Static_assert(offsetof(struct upatch_laggards, mask) == 0, "see steps");
 _Static_assert(offsetof(struct upatch_laggards, null_tp) == 0x08, "see steps");
