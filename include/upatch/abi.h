@@ -35,6 +35,10 @@ enum {
 	 * be taken for references to it.
 	 */
 	UPATCH_TEXT_LEAD = 64,
+	UPATCH_TEXT_LANDING = 32, /* in it: where functions return to that we have a thread run */
+	UPATCH_CALLBACKS = 4,
+	UPATCH_FRAME_COPIES = 2,	/* of libgcc: libgcc_s.so, and in the executable */
+	UPATCH_FRAME_OBJECT_SIZE = 128, /* libgcc's struct object, and room to ask it */
 };
 
 #define UPATCH_RECORD_MAGIC "upatchRC"
@@ -124,6 +128,7 @@ struct upatch_region {
  *   DISABLING	likewise
  *   UNLOADING	no thread can come to it any more: unmap it and forget it
  *   KEPT	disabled, but something may still refer to it: stays mapped
+ *   LOADED	its meta is complete, and threads may run its callbacks: undo those, unmap it
  */
 enum upatch_patch_state {
 	UPATCH_PATCH_FREE = 0,
@@ -133,6 +138,7 @@ enum upatch_patch_state {
 	UPATCH_PATCH_DISABLING = 4,
 	UPATCH_PATCH_UNLOADING = 5,
 	UPATCH_PATCH_KEPT = 6,
+	UPATCH_PATCH_LOADED = 7,
 };
 
 enum upatch_patch_flags {
@@ -201,6 +207,14 @@ struct upatch_meta_func {
 	uint64_t slot_addr; /* struct upatch_slot */
 };
 
+/*
+ * @callbacks: by kind of callback - 1; 0: none
+ * @callback_arg_addr: struct upatch_callback, what they are given
+ * @frame_object_addr: room for a struct object of each copy of libgcc, 0: nothing to be registered
+ * @frame_registered: bit n: copy n of libgcc knows of it; bit n + UPATCH_FRAME_COPIES: it may know
+ * @is_post_unpatch_armed: pre_patch has succeeded, or there is none
+ * @is_post_patch_due: it was run, or pre_unpatch was, and post_patch has not been since
+ */
 struct upatch_meta_object {
 	uint32_t name; /* offset of a string */
 	uint32_t build_id_size;
@@ -212,6 +226,14 @@ struct upatch_meta_object {
 	uint64_t text_size;
 	uint64_t eh_frame_hdr_addr; /* 0: none */
 	uint64_t eh_frame_hdr_size;
+	uint64_t eh_frame_addr;
+	uint64_t frame_object_addr;
+	uint64_t callback_arg_addr;
+	uint64_t callbacks[UPATCH_CALLBACKS];
+	uint32_t frame_registered;
+	uint32_t is_post_unpatch_armed;
+	uint32_t is_post_patch_due;
+	uint32_t reserved;
 	uint64_t states_addr; /* array of struct upatch_state in the payload, 0: none */
 	uint64_t nr_states;
 };

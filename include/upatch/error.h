@@ -69,6 +69,7 @@ enum upatch_exit {
 	X(SHADOW_STACK,    "shadow-stack",     UPATCH_EXIT_REFUSED, "start the program without a user shadow stack") \
 	X(NO_SYSCALL_SITE, "no-syscall-site",  UPATCH_EXIT_REFUSED, "the target maps no C library code that can run a system call for us") \
 	X(RCALL,           "rcall",            UPATCH_EXIT_REFUSED, "see the error named above; the target was put back") \
+	X(CALLBACK,        "callback",         UPATCH_EXIT_REFUSED, "see what the patch's callback wants; upatch(7) says what it may do") \
 	/* the record in the target */ \
 	X(RECORD_CORRUPT,  "record-corrupt",   UPATCH_EXIT_REFUSED, "the target has overwritten its record: restart it") \
 	X(RECORD_VERSION,  "record-version",   UPATCH_EXIT_REFUSED, "use the version of upatch that patched this target") \

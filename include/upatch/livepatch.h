@@ -66,6 +66,60 @@ struct upatch_func_entry {
 #define UPATCH_FUNC_POS(old_name, position, replacement)                                           \
 	UPATCH_FUNC_NAMED(#old_name, position, replacement)
 
+/* What a callback is told. */
+struct upatch_callback {
+	const char *object; /* as UPATCH_OBJECT() names it */
+	int state;	    /* enum upatch_object_state */
+};
+
+enum upatch_object_state {
+	UPATCH_OBJECT_LIVE = 0, /* loaded before, and staying */
+	UPATCH_OBJECT_COMING = 1,
+	UPATCH_OBJECT_GOING = 2,
+};
+
+enum upatch_callback_kind {
+	UPATCH_KIND_PRE_PATCH = 1,
+	UPATCH_KIND_POST_PATCH = 2,
+	UPATCH_KIND_PRE_UNPATCH = 3,
+	UPATCH_KIND_POST_UNPATCH = 4,
+};
+
+/* One entry of section .upatch.callbacks. */
+struct upatch_callback_entry {
+	unsigned long kind;
+	const void *fn;
+};
+
+/* A declaration that fits one type alone. */
+#define UPATCH_CALLBACK_(kind, type, fn)                                                           \
+	static __attribute__((unused)) type (*const UPATCH_JOIN(                                   \
+		upatch_callback_type_, __COUNTER__))(const struct upatch_callback *) = (fn);       \
+	static struct upatch_callback_entry UPATCH_JOIN(upatch_callback_, __COUNTER__)             \
+		__attribute__((used, section(".upatch.callbacks"),                                 \
+			       aligned(8))) = { kind, (const void *)(fn) }
+
+/*
+ * Functions that run in the target when the patch is enabled or disabled, at most one of each kind
+ * for each object. A thread of the target runs them, mostly the main one, which was taken out of a system
+ * call for it, while all others go on: upatch(7), "CALLBACKS", says what they may do.
+ *
+ *	static int prepare(const struct upatch_callback *cb)
+ *	{
+ *		return table_is_valid() ? 0 : -EINVAL;
+ *	}
+ *	UPATCH_PRE_PATCH(prepare);
+ */
+
+/** UPATCH_PRE_PATCH() - before the object is patched; other than 0 cancels the patch */
+#define UPATCH_PRE_PATCH(fn) UPATCH_CALLBACK_(UPATCH_KIND_PRE_PATCH, int, fn)
+/** UPATCH_POST_PATCH() - every thread runs the new version */
+#define UPATCH_POST_PATCH(fn) UPATCH_CALLBACK_(UPATCH_KIND_POST_PATCH, void, fn)
+/** UPATCH_PRE_UNPATCH() - before the patch is disabled */
+#define UPATCH_PRE_UNPATCH(fn) UPATCH_CALLBACK_(UPATCH_KIND_PRE_UNPATCH, void, fn)
+/** UPATCH_POST_UNPATCH() - no thread runs the new version; if pre-patch succeeded, or is absent */
+#define UPATCH_POST_UNPATCH(fn) UPATCH_CALLBACK_(UPATCH_KIND_POST_UNPATCH, void, fn)
+
 /**
  * UPATCH_PRIVATE() - bind a declaration to a private symbol of the object
  * @name: its name, a string

@@ -44,6 +44,7 @@ static const char *state_name(const struct session *s, const struct laggards *la
 			       : "disabling";
 	case UPATCH_PATCH_FREE:
 	case UPATCH_PATCH_LOADING:
+	case UPATCH_PATCH_LOADED:
 	case UPATCH_PATCH_UNLOADING:
 		break;
 	}

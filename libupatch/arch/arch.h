@@ -129,6 +129,23 @@ struct arch_reloc {
 	int64_t dtpoff;
 };
 
+/* --- calls ------------------------------------------------------------------------------------- */
+
+/*
+ * Where a function returns to that the target runs for us: position-independent code that stores
+ * the result below the stack pointer and calls rt_sigreturn(2), again and again: a tracer makes
+ * that system call come to nothing, to have the thread stand still behind it.
+ *
+ * @stop:   the PC at the stop in front of and behind that system call, as an offset
+ * @result: where the result is then, from the stack pointer
+ */
+struct arch_landing {
+	uint8_t bytes[16];
+	uint8_t size;
+	uint8_t stop;
+	int8_t result;
+};
+
 /* --- code searched for in a target --------------------------------------------------------- */
 
 enum arch_site {
@@ -229,6 +246,8 @@ struct arch_ops {
 	 * Return: bytes, or -EINVAL when @offset is not the start of an instruction there.
 	 */
 	int (*slot_depth)(enum arch_slot_flags flags, unsigned int offset);
+
+	const struct arch_landing *landing;
 
 	size_t stub_size; /* bytes of a call stub */
 

@@ -85,6 +85,21 @@ bool regs_in_syscall(const struct arch_regs *regs);
  */
 bool regs_restart_interrupted(struct arch_regs *regs);
 
+/* Does this thread wait in a system call that goes on after the stop as if nothing had been? */
+bool regs_is_waiting(const struct arch_regs *regs);
+
+/* At the stop in front of a system call: have the kernel skip it. */
+void regs_skip_syscall(struct arch_regs *regs);
+
+/*
+ * At the stop in front of a system call: does it make the kernel forget how to go on with an
+ * earlier one that was interrupted (restart_syscall(2))?
+ */
+bool regs_forgets_restart(const struct arch_regs *regs);
+
+/* What the kernel forgot how to go on with begins anew, with its whole time-out. */
+void regs_restart_afresh(struct arch_regs *regs);
+
 /* Registers that run system call @nr at @site with @args, on the stack at @sp. */
 void regs_set_syscall(struct arch_regs *regs, uint64_t site, long nr, const uint64_t args[6],
 		      uint64_t sp);

@@ -152,6 +152,8 @@ static int fixup_funcs(struct diag *d, struct image *image, const char *object,
 	Elf64_Shdr table;
 	int r = 0;
 
+	if (!payload->nr_funcs)
+		return 0; /* callbacks alone */
 	if (!find_shdr(bytes, 0, PAYLOAD_FUNCS, &table))
 		return raise_no_object(d);
 	for (size_t i = 0; i < payload->nr_funcs && r >= 0; i++) {

@@ -5,6 +5,7 @@
 
 #include "base/deadline.h"
 #include "base/diag.h"
+#include "livepatch/callback.h"
 #include "livepatch/session.h"
 #include "livepatch/takeover.h"
 #include "livepatch/transition.h"
@@ -27,6 +28,10 @@ static int tidy_up(struct transition *tr)
 	struct record *record = &s->record;
 	int r = 0;
 
+	if (tr->goal == RULE_PATCHED)
+		callbacks_post_patch(s, tr->patch);
+	else
+		callbacks_post_unpatch(s, tr->patch);
 	tell(tr, tr->goal == RULE_PATCHED ? "patching complete" : "unpatching complete");
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++)
 		if (record->head->patches[i].state == UPATCH_PATCH_UNLOADING)

@@ -10,7 +10,9 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "livepatch/agent.h"
+#include "livepatch/callback.h"
 #include "livepatch/complete.h"
+#include "livepatch/ehframe.h"
 #include "livepatch/island.h"
 #include "livepatch/meta.h"
 #include "livepatch/plan.h"
@@ -179,6 +181,36 @@ static int write_payloads(struct session *s, struct plan *plan, size_t index)
 	return r;
 }
 
+/*
+ * Have the target run what it must have run before the switch. From here on its threads may be in
+ * the payload: the state says so first.
+ */
+static int prepare(struct session *s, size_t index)
+{
+	int r;
+
+	if (!ehframe_is_due(s, index) && !callbacks_exist(s, index))
+		return 0;
+	r = record_set_patch_state(&s->record, 0, index, UPATCH_PATCH_LOADED);
+	if (r >= 0)
+		r = ehframe_register(s, index);
+	return r < 0 ? r : callbacks_pre_patch(s, index);
+}
+
+/* Undo prepare(). Where no code of the payload has run, nothing can refer to it. */
+static int unprepare(struct session *s, size_t index)
+{
+	int r;
+
+	if (!s->record.metas[index] || s->record.head->patches[index].state != UPATCH_PATCH_LOADED)
+		return 0;
+	callbacks_post_unpatch(s, index);
+	r = ehframe_deregister(s, index);
+	if (r >= 0 && !callbacks_exist(s, index) && !s->has_lost_call)
+		r = record_set_patch_state(&s->record, 0, index, UPATCH_PATCH_LOADING);
+	return r;
+}
+
 /* Go, as far as threads let us. Return: TRANSITION_DONE, TRANSITION_PENDING, or -errno raised. */
 static int switch_to(struct session *s, size_t index, enum rule_goal goal, const struct plan *plan)
 {
@@ -200,7 +232,8 @@ static int switch_to(struct session *s, size_t index, enum rule_goal goal, const
 /* Undo as far as it went. What fails is left to the next run, which the record tells about it. */
 static void undo(struct session *s, size_t index)
 {
-	if (index != SIZE_MAX && s->record.head->patches[index].state != UPATCH_PATCH_FREE)
+	if (index != SIZE_MAX && s->record.head->patches[index].state != UPATCH_PATCH_FREE &&
+	    unprepare(s, index) >= 0)
 		(void)unload_patch(s, index); /* see above */
 	(void)unload_rest(s);		      /* see above */
 }
@@ -236,7 +269,10 @@ static int enable_new(struct session *s, const struct patchfile *file)
 		r = write_payloads(s, &plan, index);
 	if (r >= 0)
 		tell(s, file->name, "initializing patching transition");
-	/* 4. Switch everybody who may in one stop, the others as they leave the old code. */
+	/* 4. Run what is to run before, in a borrowed thread. */
+	if (r >= 0)
+		r = prepare(s, index);
+	/* 5. Switch everybody who may in one stop, the others as they leave the old code. */
 	if (r >= 0)
 		r = switch_to(s, index, RULE_PATCHED, &plan);
 	plan_deinit(&plan);
@@ -337,5 +373,6 @@ int disable_patch(struct session *session, const char *name)
 		return r;
 	tell(s, name, "disabling patch");
 	tell(s, name, "initializing unpatching transition");
+	callbacks_pre_unpatch(s, (size_t)index);
 	return switch_to(s, (size_t)index, RULE_UNPATCHED, NULL);
 }

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <upatch/livepatch.h>
 
 #include "arch/arch.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "elf/eh_frame.h"
+#include "livepatch/ehframe.h"
 #include "livepatch/plan.h"
 #include "livepatch/resolve.h"
 #include "livepatch/session.h"
@@ -185,6 +187,31 @@ static int place_eh_frame_hdr(struct session *s, struct plan_object *o, uint64_t
 	return 0;
 }
 
+static bool has_callbacks(const struct payload *payload)
+{
+	for (size_t i = 0; i < PAYLOAD_CALLBACKS; i++)
+		if (payload->callbacks[i])
+			return true;
+	return false;
+}
+
+static uint64_t place_callback_arg(struct plan_object *o, uint64_t at)
+{
+	if (!has_callbacks(o->payload))
+		return at;
+	o->load.callback_arg_offset = ALIGN_UP(at, (uint64_t)WORD);
+	return o->load.callback_arg_offset + sizeof(struct upatch_callback) +
+	       strlen(o->payload->object) + 1;
+}
+
+static uint64_t place_frame_object(struct session *s, struct plan_object *o, uint64_t at)
+{
+	if (!o->load.eh_frame_size || !ehframe_is_wanted(s))
+		return at;
+	o->load.frame_object_offset = ALIGN_UP(at, (uint64_t)2 * WORD);
+	return o->load.frame_object_offset + UPATCH_FRAME_COPIES * UPATCH_FRAME_OBJECT_SIZE;
+}
+
 static int layout_regions(struct session *s, struct plan_object *o)
 {
 	const struct arch_ops *arch = s->target->arch;
@@ -206,9 +233,10 @@ static int layout_regions(struct session *s, struct plan_object *o)
 	if (r < 0)
 		return r;
 	load->got_offset = at = ALIGN_UP(at, (uint64_t)WORD);
-	at = ALIGN_UP(at + load->got_size, (uint64_t)PAGE);
+	at = ALIGN_UP(place_callback_arg(o, at + load->got_size), (uint64_t)PAGE);
 	load->ro_size = at - load->text_size;
-	load->size = ALIGN_UP(place_sections(o, PART_RW, at), (uint64_t)PAGE);
+	at = place_frame_object(s, o, place_sections(o, PART_RW, at));
+	load->size = ALIGN_UP(at, (uint64_t)PAGE);
 	return load->size <= size_max
 		       ? 0
 		       : diag_err(s->diag, -EFBIG, UPATCH_E_NO_ROOM, NULL,
@@ -397,6 +425,26 @@ static int write_eh_frame_hdr(struct session *s, struct load *load)
 	return size < 0 ? (int)size : 0;
 }
 
+static void write_landing(const struct arch_landing *landing, struct load *load)
+{
+	if (load->text_size)
+		memcpy(bytes_at(load, UPATCH_TEXT_LANDING), landing->bytes, landing->size);
+}
+
+static void write_callback_arg(const struct plan_object *o, struct load *load)
+{
+	uint64_t name_offset = load->callback_arg_offset + sizeof(struct upatch_callback);
+	const struct upatch_callback arg = {
+		.object = (const char *)(uintptr_t)(load->addr + name_offset),
+		.state = UPATCH_OBJECT_LIVE,
+	};
+
+	if (!load->callback_arg_offset)
+		return;
+	memcpy(bytes_at(load, load->callback_arg_offset), &arg, sizeof(arg));
+	strcpy((char *)bytes_at(load, name_offset), o->payload->object);
+}
+
 int load_relocate(struct session *session, struct plan_object *object)
 {
 	const struct payload *payload = object->payload;
@@ -411,6 +459,8 @@ int load_relocate(struct session *session, struct plan_object *object)
 		if (payload->sections[i].bytes)
 			memcpy(bytes_at(load, load->section_offsets[i]), payload->sections[i].bytes,
 			       payload->sections[i].size);
+	write_landing(session->target->arch->landing, load);
+	write_callback_arg(object, load);
 	settle_symbols(object);
 	fill_got(object);
 	for (size_t i = 0; i < payload->nr_relocs && r >= 0; i++)

@@ -5,9 +5,9 @@
 /*
  * Laying a payload out in one region of the target, and relocating it there.
  *
- *   text	r-x	executable sections, call stubs
- *   ro		r--	read-only sections, GOT, .eh_frame_hdr
- *   rw		rw-	writable sections
+ *   text	r-x	landing, executable sections, call stubs
+ *   ro		r--	read-only sections, GOT, .eh_frame_hdr, what callbacks are told
+ *   rw		rw-	writable sections, room for what libgcc knows of it
  */
 
 #include <stdbool.h>
@@ -49,8 +49,10 @@ struct load {
 	uint64_t eh_frame_size;
 	uint64_t eh_frame_hdr_offset;
 	uint64_t eh_frame_hdr_size;
-	uint64_t addr;	/* of the region, once it is reserved */
-	uint8_t *bytes; /* of text and ro, then rw, as they will be */
+	uint64_t frame_object_offset; /* 0: none */
+	uint64_t callback_arg_offset; /* 0: none; struct upatch_callback, then the name */
+	uint64_t addr;		      /* of the region, once it is reserved */
+	uint8_t *bytes;		      /* of text and ro, then rw, as they will be */
 };
 
 /**

@@ -64,6 +64,15 @@ static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
 			load->eh_frame_hdr_size ? load->addr + load->eh_frame_hdr_offset : 0,
 		.eh_frame_hdr_size = load->eh_frame_hdr_size,
 	};
+	if (load->frame_object_offset) {
+		ret->eh_frame_addr = load->addr + load->eh_frame_offset;
+		ret->frame_object_addr = load->addr + load->frame_object_offset;
+	}
+	if (load->callback_arg_offset)
+		ret->callback_arg_addr = load->addr + load->callback_arg_offset;
+	for (size_t i = 0; i < UPATCH_CALLBACKS; i++)
+		if (o->payload->callbacks[i])
+			ret->callbacks[i] = load_symbol_addr(o, o->payload->callbacks[i]);
 	if (states) {
 		ret->states_addr =
 			load->addr + load->section_offsets[states - o->payload->sections];

@@ -213,6 +213,15 @@ int record_set_patch_state(struct record *record, pid_t tracee, size_t index,
 	return record_store(record, tracee, &entry->state, sizeof(entry->state));
 }
 
+int record_store_meta(struct record *record, size_t index, const void *field, size_t size)
+{
+	uint64_t offset =
+		(uint64_t)((const uint8_t *)field - (const uint8_t *)record->metas[index]);
+
+	return target_write(record->target, 0, record->head->patches[index].meta_addr + offset,
+			    field, size);
+}
+
 const struct upatch_meta_object *meta_objects(const struct upatch_meta *meta)
 {
 	return (const void *)((const uint8_t *)meta + meta->objects_offset);

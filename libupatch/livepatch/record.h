@@ -72,6 +72,12 @@ int record_free_patch(struct record *record);
 int record_set_patch_state(struct record *record, pid_t tracee, size_t index,
 			   enum upatch_patch_state state);
 
+/**
+ * record_store_meta() - write a part of a patch's meta back
+ * @field, @size: inside record->metas[index], within one page of the target
+ */
+int record_store_meta(struct record *record, size_t index, const void *field, size_t size);
+
 /* Parts of a meta. The indices were checked. */
 const struct upatch_meta_object *meta_objects(const struct upatch_meta *meta);
 const struct upatch_meta_func *meta_funcs(const struct upatch_meta *meta);

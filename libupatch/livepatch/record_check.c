@@ -65,7 +65,8 @@ int record_check_head(struct target *target, const struct upatch_record *head, u
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
 		const struct upatch_patch_entry *entry = &head->patches[i];
 
-		if (entry->state > UPATCH_PATCH_KEPT || entry->kept_reason > UPATCH_KEPT_UNKNOWN ||
+		if (entry->state > UPATCH_PATCH_LOADED ||
+		    entry->kept_reason > UPATCH_KEPT_UNKNOWN ||
 		    (entry->state != UPATCH_PATCH_FREE && entry->state != UPATCH_PATCH_LOADING &&
 		     !is_user_range(entry->meta_addr, entry->meta_size)))
 			return record_raise_corrupt(target, "patch %zu", i);
@@ -98,6 +99,36 @@ static bool is_string(const struct upatch_meta *meta, uint32_t offset)
 	       is_name(meta_string(meta, offset), meta->strings_size - offset);
 }
 
+static bool is_in_payload(const struct upatch_meta_object *o, uint64_t addr, uint64_t size)
+{
+	return addr >= o->payload_addr && addr - o->payload_addr <= o->payload_size &&
+	       size <= o->payload_size - (addr - o->payload_addr);
+}
+
+/* What will be called, and given to what is called. */
+static bool has_sound_calls(const struct upatch_meta_object *o)
+{
+	if (o->frame_registered >> 2 * UPATCH_FRAME_COPIES || o->is_post_unpatch_armed > 1 ||
+	    o->is_post_patch_due > 1)
+		return false;
+	if (o->frame_object_addr &&
+	    (!is_in_payload(o, o->frame_object_addr,
+			    UPATCH_FRAME_COPIES * UPATCH_FRAME_OBJECT_SIZE) ||
+	     !is_in_payload(o, o->eh_frame_addr, sizeof(uint32_t))))
+		return false;
+	if (o->frame_registered && !o->frame_object_addr)
+		return false;
+	for (size_t i = 0; i < UPATCH_CALLBACKS; i++) {
+		if (!o->callbacks[i])
+			continue;
+		if (o->callbacks[i] < o->payload_addr + UPATCH_TEXT_LEAD ||
+		    o->callbacks[i] - o->payload_addr >= o->text_size ||
+		    !is_in_payload(o, o->callback_arg_addr, sizeof(uint64_t)))
+			return false;
+	}
+	return true;
+}
+
 static bool has_states_inside(const struct upatch_meta_object *o)
 {
 	if (!o->nr_states)
@@ -116,7 +147,8 @@ static int check_meta_contents(struct target *target, const struct upatch_meta *
 		if (!is_string(meta, o->name) || o->build_id_size > UPATCH_BUILD_ID_SIZE ||
 		    !is_user_range(o->start, o->end - o->start) ||
 		    !is_user_range(o->payload_addr, o->payload_size) ||
-		    o->text_size > o->payload_size || !has_states_inside(o) ||
+		    o->text_size > o->payload_size || !has_sound_calls(o) ||
+		    !has_states_inside(o) ||
 		    (o->eh_frame_hdr_addr &&
 		     (o->eh_frame_hdr_addr < o->payload_addr ||
 		      o->eh_frame_hdr_addr - o->payload_addr > o->payload_size ||
@@ -204,7 +236,8 @@ int record_check_links(const struct record *record)
 			return record_raise_corrupt(record->target,
 						    "patch '%s' is not in its place", meta->name);
 		if (record->head->patches[i].state == UPATCH_PATCH_UNLOADING ||
-		    record->head->patches[i].state == UPATCH_PATCH_KEPT)
+		    record->head->patches[i].state == UPATCH_PATCH_KEPT ||
+		    record->head->patches[i].state == UPATCH_PATCH_LOADED)
 			continue; /* its slots may be gone */
 		for (uint32_t n = 0; n < meta->nr_funcs; n++)
 			if (!record_slot_at(record, meta_funcs(meta)[n].slot_addr))

@@ -120,6 +120,20 @@ static uint64_t skip_untouched(const struct search *search, uint64_t *at, uint64
 	return MIN((page + last) * UPATCH_PAGE_SIZE, end) - *at;
 }
 
+/* In a payload's own data, which goes with its code; what libgcc knows of it is there, too. */
+static bool is_in_payload(const struct session *s, uint64_t addr)
+{
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++) {
+		const struct upatch_region *region = &s->record.head->regions[i];
+
+		if (region->state == UPATCH_REGION_MAPPED &&
+		    region->kind == UPATCH_REGION_PAYLOAD && addr >= region->addr &&
+		    addr - region->addr < region->size)
+			return true;
+	}
+	return false;
+}
+
 /* Return: 0; 1 with @ret_addr; what cannot be read has gone, and refers to nothing. */
 static int search_run(struct session *s, const struct search *search, uint64_t at, uint64_t size,
 		      uint64_t *ret_addr)
@@ -129,7 +143,7 @@ static int search_run(struct session *s, const struct search *search, uint64_t a
 	ssize_t n = process_vm_readv(s->target->tid, &local, 1, &remote, 1, 0);
 
 	for (ssize_t i = 0; i < n / 8; i++) {
-		if (!is_reference(search, search->buf[i]))
+		if (!is_reference(search, search->buf[i]) || is_in_payload(s, at + (uint64_t)i * 8))
 			continue;
 		*ret_addr = at + (uint64_t)i * 8;
 		return 1;
@@ -195,8 +209,7 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 	for (size_t i = 0; i < maps.nr && r == 0; i++) {
 		const struct mapping *m = &maps.mappings[i];
 
-		if (!(m->prot & PROT_WRITE) || !(m->prot & PROT_READ) ||
-		    strcmp(m->path, "[anon:upatch:payload]") == 0)
+		if (!(m->prot & PROT_WRITE) || !(m->prot & PROT_READ))
 			continue;
 		r = deadline_is_over(deadline) ? REFS_UNKNOWN
 					       : search_mapping(session, &search, m, ret_addr);

@@ -118,7 +118,7 @@ void session_remember_stacks(struct session *session, const struct freeze *freez
 	free(s->registers);
 	s->nr_stack_pointers = s->nr_registers = 0;
 	s->stack_pointers = calloc(freeze->nr + 1, sizeof(*s->stack_pointers));
-	s->registers = calloc(freeze->nr + 1, ARCH_GENERAL_REGS * sizeof(*s->registers));
+	s->registers = calloc(freeze->nr + 1, (ARCH_GENERAL_REGS + 1) * sizeof(*s->registers));
 	for (size_t i = 0; s->stack_pointers && s->registers && i < freeze->nr; i++) {
 		const struct thread *thread = &freeze->threads[i];
 
@@ -126,6 +126,8 @@ void session_remember_stacks(struct session *session, const struct freeze *freez
 			continue;
 		s->stack_pointers[s->nr_stack_pointers++] = regs_sp(&thread->regs);
 		s->nr_registers += regs_live(&thread->regs, &s->registers[s->nr_registers]);
+		/* On the landing that functions return to that we have run, nothing else tells. */
+		s->registers[s->nr_registers++] = regs_pc(&thread->regs);
 	}
 }
 

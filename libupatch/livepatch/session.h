@@ -34,6 +34,7 @@ struct session {
 	uint64_t deadline;	     /* ns */
 	unsigned int flags;	     /* enum session_flags */
 	bool idle_islands_are_empty; /* the last stop found no thread in an island */
+	bool has_lost_call;	     /* what a thread was to run for us may still run */
 	uint64_t *stack_pointers;    /* of all threads in the last stop; NULL before */
 	size_t nr_stack_pointers;
 	uint64_t *registers; /* what these threads had in theirs */

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/diag.h"
+#include "livepatch/callback.h"
 #include "livepatch/island.h"
 #include "livepatch/laggards.h"
 #include "livepatch/session.h"
@@ -25,8 +26,15 @@ static bool is_leftover(const struct record *record, size_t index)
 {
 	enum upatch_patch_state state = record->head->patches[index].state;
 
-	return state == UPATCH_PATCH_LOADING || state == UPATCH_PATCH_UNLOADING ||
-	       record_is_superseded(record, index);
+	return state == UPATCH_PATCH_LOADING || state == UPATCH_PATCH_LOADED ||
+	       state == UPATCH_PATCH_UNLOADING || record_is_superseded(record, index);
+}
+
+/* It is complete, but nobody has come to run what follows. */
+static bool has_due_callbacks(const struct session *s, size_t index)
+{
+	return s->record.head->patches[index].state == UPATCH_PATCH_ENABLED &&
+	       !record_is_superseded(&s->record, index) && callbacks_are_due(s, index);
 }
 
 bool takeover_is_due(const struct session *session)
@@ -37,7 +45,7 @@ bool takeover_is_due(const struct session *session)
 	if (!record->addr)
 		return false;
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
-		if (is_leftover(record, i))
+		if (is_leftover(record, i) || has_due_callbacks(session, i))
 			return true;
 		if (record->head->patches[i].state != UPATCH_PATCH_FREE)
 			is_empty = false;
@@ -85,10 +93,14 @@ int takeover_run(struct session *session)
 		r = look_at_open(session, (size_t)index, &is_open);
 	if (r >= 0 && !is_open && slots_has_unsettled(session))
 		r = transition_repair(session);
-	/* 2. Patches on their way out. */
+	/* 2. What was to follow a switch that did happen. */
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && record->addr && r >= 0; i++)
+		if (has_due_callbacks(session, i))
+			callbacks_post_patch(session, i);
+	/* 3. Patches on their way out. */
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX && record->addr && r >= 0; i++)
 		if (is_leftover(record, i))
 			r = unload_patch(session, i);
-	/* 3. What nobody uses any more. */
+	/* 4. What nobody uses any more. */
 	return r < 0 ? r : unload_rest(session);
 }

@@ -33,7 +33,10 @@ static enum upatch_patch_state state_of(const struct transition *tr)
 /* Does the new version have the patch, or lack it? */
 static bool is_coming(const struct transition *tr)
 {
-	return state_of(tr) == UPATCH_PATCH_LOADING || state_of(tr) == UPATCH_PATCH_ENABLING;
+	enum upatch_patch_state state = state_of(tr);
+
+	return state == UPATCH_PATCH_LOADING || state == UPATCH_PATCH_LOADED ||
+	       state == UPATCH_PATCH_ENABLING;
 }
 
 bool transition_is_open(const struct transition *transition)

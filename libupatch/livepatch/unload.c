@@ -10,6 +10,8 @@
 #include "base/deadline.h"
 #include "base/diag.h"
 #include "livepatch/agent.h"
+#include "livepatch/callback.h"
+#include "livepatch/ehframe.h"
 #include "livepatch/island.h"
 #include "livepatch/refs.h"
 #include "livepatch/region.h"
@@ -29,7 +31,7 @@ static int search_refs(struct session *s, const struct upatch_meta *meta, uint64
 		const struct upatch_meta_object *o = &meta_objects(meta)[i];
 
 		ranges[i] = (struct refs_range){
-			.start = o->payload_addr + UPATCH_TEXT_LEAD,
+			.start = o->payload_addr + UPATCH_TEXT_LANDING,
 			.end = o->payload_addr + o->text_size,
 		};
 	}
@@ -141,16 +143,38 @@ static int find_reason(struct session *s, size_t index)
 	return r == REFS_UNKNOWN ? UPATCH_KEPT_UNKNOWN : r;
 }
 
+/* Its post-unpatch callbacks, where nobody came to run them; klp: those of replaced patches never are. */
+static bool has_due_callbacks(const struct session *s, size_t index)
+{
+	const struct record *record = &s->record;
+	const struct upatch_patch_entry *entries = record->head->patches;
+
+	if (!record->metas[index] || entries[index].state == UPATCH_PATCH_KEPT)
+		return false;
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (entries[i].state == UPATCH_PATCH_ENABLED &&
+		    entries[i].seq > entries[index].seq && record->metas[i] &&
+		    record->metas[i]->flags & UPATCH_META_REPLACE)
+			return false;
+	return true;
+}
+
 int unload_patch(struct session *session, size_t index)
 {
 	uint64_t seq = session->record.head->patches[index].seq;
 	struct rcall rcall;
 	int r;
 
+	if (has_due_callbacks(session, index))
+		callbacks_post_unpatch(session, index);
 	r = find_reason(session, index);
 	if (r != 0)
 		return r < 0 ? r : keep(session, index, (enum upatch_kept_reason)r);
-	r = session_borrow(session, &rcall);
+	/* Until here its frames can be unwound. */
+	if (session->record.metas[index])
+		r = ehframe_deregister(session, index);
+	if (r >= 0)
+		r = session_borrow(session, &rcall);
 	if (r < 0)
 		return r;
 	drop_islands(session, seq);

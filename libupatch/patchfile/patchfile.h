@@ -18,6 +18,7 @@
 struct diag;
 
 enum {
+	PAYLOAD_CALLBACKS = 4, /* enum upatch_callback_kind */
 	PATCHFILE_VERSION = 1,
 	PATCHFILE_NAME_MAX = 63, /* characters of a patch name: [A-Za-z0-9][A-Za-z0-9._+-]* */
 };
@@ -80,8 +81,9 @@ struct payload {
 	size_t nr_symbols;
 	const struct payload_reloc *relocs; /* sorted by section, then offset */
 	size_t nr_relocs;
-	const struct payload_func *funcs;
+	const struct payload_func *funcs; /* may be none where there are callbacks */
 	size_t nr_funcs;
+	uint32_t callbacks[PAYLOAD_CALLBACKS]; /* index into symbols by kind - 1, 0: none */
 };
 
 struct patchfile {

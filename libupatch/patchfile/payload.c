@@ -482,9 +482,14 @@ static int read_funcs(struct reader *rd)
 	size_t nr;
 	int r = 0;
 
-	if (!table || !table->d_buf || !table->d_size)
+	if (!table || !table->d_buf || !table->d_size) {
+		/* klp: an object may have callbacks alone. */
+		for (size_t i = 0; i < PAYLOAD_CALLBACKS; i++)
+			if (p->callbacks[i])
+				return 0;
 		return diag_err(rd->d, -EINVAL, UPATCH_E_NO_FUNCS, NULL,
 				"the payload replaces no function");
+	}
 	nr = table->d_size / sizeof(entry);
 	if (table->d_size % sizeof(entry) || nr > FUNCS_MAX)
 		return raise_bad(rd, PAYLOAD_FUNCS, "has a bad size");
@@ -505,6 +510,36 @@ static int read_funcs(struct reader *rd)
 			p->nr_funcs = i + 1;
 	}
 	return r;
+}
+
+static int read_callbacks(struct reader *rd)
+{
+	struct upatch_callback_entry entry;
+	GElf_Shdr shdr;
+	Elf_Scn *scn = find_scn(rd, PAYLOAD_CALLBACK_TABLE, &shdr);
+	Elf_Data *table = scn ? elf_rawdata(scn, NULL) : NULL, *rela;
+	uint32_t *callbacks = rd->storage->payload.callbacks, symbol;
+	int64_t addend;
+
+	if (!scn || !shdr.sh_size)
+		return 0;
+	if (!table || !table->d_buf || table->d_size % sizeof(entry))
+		return raise_bad(rd, PAYLOAD_CALLBACK_TABLE, "has a bad size");
+	rela = find_rela(rd, elf_ndxscn(scn));
+	for (size_t at = 0; at < table->d_size; at += sizeof(entry)) {
+		memcpy(&entry, (const uint8_t *)table->d_buf + at, sizeof(entry));
+		if (entry.kind < 1 || entry.kind > PAYLOAD_CALLBACKS)
+			return raise_bad(rd, PAYLOAD_CALLBACK_TABLE, "has a callback of no kind");
+		if (callbacks[entry.kind - 1])
+			return raise_bad(rd, PAYLOAD_CALLBACK_TABLE,
+					 "has two callbacks of one kind for one object");
+		if (!find_pointer(rd, rela, at + offsetof(struct upatch_callback_entry, fn),
+				  &symbol, &addend) ||
+		    !find_function(rd, symbol, addend, &callbacks[entry.kind - 1]))
+			return raise_bad(rd, PAYLOAD_CALLBACK_TABLE,
+					 "has a callback that is no function of the payload");
+	}
+	return 0;
 }
 
 static int check_originals(struct reader *rd)
@@ -571,6 +606,8 @@ int payload_parse(struct diag *d, const uint8_t *bytes, size_t size, struct payl
 		r = read_symbols(&rd);
 	if (r >= 0)
 		r = read_relocs(&rd);
+	if (r >= 0)
+		r = read_callbacks(&rd);
 	if (r >= 0)
 		r = read_funcs(&rd);
 	if (r >= 0)

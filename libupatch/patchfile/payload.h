@@ -13,6 +13,7 @@ struct diag;
 
 #define PAYLOAD_OBJECT ".upatch.object"
 #define PAYLOAD_FUNCS ".upatch.funcs"
+#define PAYLOAD_CALLBACK_TABLE ".upatch.callbacks"
 #define PAYLOAD_SYM ".upatch.sym."
 #define PAYLOAD_ORIG ".upatch.orig."
 

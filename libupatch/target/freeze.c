@@ -302,8 +302,8 @@ int freeze_one(struct target *target, uint64_t deadline,
 	}
 	if (r > 0)
 		r = diag_err(target->diag, -EBUSY, UPATCH_E_RCALL, NULL,
-			     "no thread can run a system call for us: none of %zu stops on a stack "
-			     "of its own with room for a signal frame",
+			     "no thread can run code for us: none of %zu stops at a place that "
+			     "allows it, on a stack of its own with room for a signal frame",
 			     nr);
 	free(freeze.threads);
 	return r;

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "arch/arch.h"
 #include "base/array.h"
@@ -19,6 +21,9 @@
 #include "target/target.h"
 
 enum {
+	SPINS_BEFORE_NAP = 200,
+	NAP_NSEC_MIN = 20000,
+	NAP_NSEC_MAX = 1000000,
 	SITE_CHUNK = 256 * 1024,
 	SITE_OVERLAP = 16,	/* longest pattern, so that none is missed between two chunks */
 	STACK_ROOM = 32 * 1024, /* below the stack pointer, for the frame and then some */
@@ -26,6 +31,7 @@ enum {
 };
 
 static const uint64_t rcall_patience = 10 * NSEC_PER_SEC;
+static const uint64_t interrupt_patience = NSEC_PER_SEC;
 
 /* --- sites ----------------------------------------------------------------------------------- */
 
@@ -318,6 +324,235 @@ int rcall_function(struct rcall *rcall, uint64_t addr, uint64_t *ret)
 	return r;
 }
 
+/* --- calls ---------------------------------------------------------------------------------- */
+
+/* Faults are the function's own: were they blocked, the kernel would also drop their handlers. */
+static uint64_t fault_signals(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
+	uint64_t mask = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		mask |= 1ull << (signals[i] - 1);
+	return mask;
+}
+
+static void nap(unsigned int *spins)
+{
+	struct timespec ts = { .tv_nsec =
+				       MIN((long)NAP_NSEC_MIN * (1 + *spins / 10), NAP_NSEC_MAX) };
+
+	if ((*spins)++ < SPINS_BEFORE_NAP)
+		(void)sched_yield();
+	else
+		(void)nanosleep(&ts, NULL);
+}
+
+/* Return: 0 with a stop; -ETIMEDOUT, unraised; or -errno raised. */
+static int wait_stop(struct rcall *rc, uint64_t deadline, int *ret_status)
+{
+	unsigned int spins = 0;
+	pid_t pid;
+
+	while ((pid = waitpid(rc->thread->tid, ret_status, __WALL | WNOHANG)) == 0) {
+		if (deadline_is_over(deadline))
+			return -ETIMEDOUT;
+		nap(&spins);
+	}
+	if (pid < 0 || !WIFSTOPPED(*ret_status)) {
+		rc->thread->state = THREAD_GONE;
+		return raise_gone(rc);
+	}
+	return 0;
+}
+
+static bool is_syscall_stop(int status)
+{
+	return status >> 16 == 0 && WSTOPSIG(status) == (SIGTRAP | 0x80);
+}
+
+/* A fault of the function, or its call of abort(3), which unblocks its signal. */
+static bool is_crash(struct rcall *rc, int signal)
+{
+	siginfo_t info = {};
+
+	if (signal == SIGABRT)
+		return true;
+	if (!(fault_signals() & 1ull << (signal - 1)))
+		return false;
+	/* What kill(2) and its kin send has no positive code; see sigaction(2). */
+	return ptrace(PTRACE_GETSIGINFO, rc->thread->tid, 0, &info) < 0 || info.si_code > 0;
+}
+
+/* A signal that cannot be held back, or no longer: blocked by now, the kernel keeps it for later. */
+static int hold_back(struct rcall *rc, int signal)
+{
+	uint64_t mask;
+
+	if (signal == SIGSTOP)
+		return 0;
+	if (ptrace(PTRACE_GETSIGMASK, rc->thread->tid, sizeof(mask), &mask) < 0)
+		return raise_gone(rc);
+	return hold_signals(rc, mask | 1ull << (signal - 1));
+}
+
+/* In front of a system call: have it skipped, and stand behind it. */
+static int skip_syscall(struct rcall *rc)
+{
+	int status;
+	int r;
+
+	regs_skip_syscall(&rc->thread->regs);
+	if (thread_store_regs(rc->thread) < 0)
+		return raise_gone(rc);
+	r = resume(rc, PTRACE_SYSCALL, &status);
+	if (r >= 0 && !is_syscall_stop(status))
+		r = raise_unexpected(rc, status);
+	return r;
+}
+
+/* At the landing: the function has returned. */
+static int take_result(struct rcall *rc, struct rcall_result *ret)
+{
+	const struct arch_landing *landing = rc->target->arch->landing;
+	uint64_t at = regs_sp(&rc->thread->regs) + (uint64_t)landing->result;
+	uint64_t value;
+
+	if (target_read(rc->target, at, &value, sizeof(value)) < 0)
+		return raise_gone(rc);
+	ret->value = value;
+	return skip_syscall(rc);
+}
+
+enum {
+	GO_ON = 1,
+	OVER = 2, /* + RCALL_* */
+};
+
+/*
+ * What a stop of the running function means.
+ * Return: GO_ON with @ret_signal to send it on with; OVER + RCALL_*; -errno raised.
+ */
+
+static int look_at_stop(struct rcall *rc, const struct rcall_call *call, int status,
+			struct rcall_result *ret, int *ret_signal)
+{
+	struct thread *thread = rc->thread;
+	int r;
+
+	*ret_signal = 0;
+	r = load_regs(rc, &thread->regs);
+	if (r < 0)
+		return r;
+	ret->pc = regs_pc(&thread->regs);
+	if (is_syscall_stop(status)) {
+		if (ret->pc == call->landing_addr + rc->target->arch->landing->stop) {
+			r = take_result(rc, ret);
+			return r < 0 ? r : OVER + RCALL_RETURNED;
+		}
+		rc->has_lost_restart |= regs_forgets_restart(&thread->regs);
+		return GO_ON;
+	}
+	/* Whatever it was doing in the kernel was interrupted. */
+	rc->has_lost_restart = true;
+	if (status >> 16)
+		return GO_ON;
+	if (is_crash(rc, WSTOPSIG(status))) {
+		ret->signal = WSTOPSIG(status);
+		return OVER + RCALL_CRASHED;
+	}
+	r = hold_back(rc, WSTOPSIG(status));
+	*ret_signal = WSTOPSIG(status);
+	return r < 0 ? r : GO_ON;
+}
+
+/* Its time is over: have it stop wherever it is, outside of the kernel. */
+static int interrupt(struct rcall *rc, const struct rcall_call *call, struct rcall_result *ret)
+{
+	uint64_t deadline = deadline_in(interrupt_patience);
+	struct __ptrace_syscall_info info = {};
+	pid_t tid = rc->thread->tid;
+	int status, signal;
+	int r;
+
+	for (;;) {
+		if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0)
+			return raise_gone(rc);
+		r = wait_stop(rc, deadline, &status);
+		if (r == -ETIMEDOUT) {
+			rc->thread->state = THREAD_SEIZED;
+			return RCALL_OVERDUE;
+		}
+		if (r < 0)
+			return r;
+		r = look_at_stop(rc, call, status, ret, &signal);
+		if (r != GO_ON || status >> 16 == PTRACE_EVENT_STOP)
+			return r < 0 ? r : r >= OVER ? r - OVER : RCALL_OVERDUE;
+		if (is_syscall_stop(status)) {
+			if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), &info) > 0 &&
+			    info.op == PTRACE_SYSCALL_INFO_ENTRY)
+				r = skip_syscall(rc);
+			return r < 0 ? r : RCALL_OVERDUE;
+		}
+		if (ptrace(PTRACE_SYSCALL, tid, 0, signal) < 0)
+			return raise_gone(rc);
+	}
+}
+
+static int run_call(struct rcall *rc, const struct rcall_call *call, struct rcall_result *ret)
+{
+	int signal = 0, status;
+	bool is_over = false;
+	int r;
+
+	for (;;) {
+		if (ptrace(PTRACE_SYSCALL, rc->thread->tid, 0, signal) < 0)
+			return raise_gone(rc);
+		/* One system call after the other is no way past the deadline. */
+		r = is_over ? -ETIMEDOUT : wait_stop(rc, call->deadline, &status);
+		if (r == -ETIMEDOUT) {
+			rc->has_lost_restart = true;
+			return interrupt(rc, call, ret);
+		}
+		if (r >= 0)
+			r = look_at_stop(rc, call, status, ret, &signal);
+		if (r != GO_ON)
+			return r < 0 ? r : r - OVER;
+		is_over = deadline_is_over(call->deadline);
+	}
+}
+
+int rcall_call(struct rcall *rcall, const struct rcall_call *call, struct rcall_result *ret)
+{
+	struct thread *thread = rcall->thread;
+	struct rcall_result result = {};
+	int r;
+
+	/* From the landing it goes to the frame as well. */
+	r = target_write(rcall->target, thread->tid, rcall->frame_sp, &call->landing_addr,
+			 sizeof(call->landing_addr));
+	if (r < 0)
+		return r;
+	regs_set_call(&thread->regs, call->addr, call->args, rcall->frame_sp);
+	rcall->has_run_code = true;
+	if (thread_store_regs(thread) < 0)
+		return raise_gone(rcall);
+	r = hold_signals(rcall, ~fault_signals());
+	if (r >= 0)
+		r = run_call(rcall, call, &result);
+	if (r < 0)
+		return r;
+	*ret = result;
+	/* Other calls return to the C library's code, which stays. */
+	if (r == RCALL_RETURNED) {
+		int back = target_write(rcall->target, thread->tid, rcall->frame_sp,
+					&rcall->sites.sigreturn_addr, sizeof(uint64_t));
+
+		r = back < 0 ? back : r;
+	}
+	return r;
+}
+
 /* --- back ------------------------------------------------------------------------------------ */
 
 static int restore_xstate(struct rcall *rc)
@@ -344,9 +579,12 @@ int rcall_end(struct rcall *rcall)
 	int status = 0;
 	int r = 0;
 
-	if (thread->state == THREAD_GONE)
+	/* SEIZED: it would not stop, and finds its way back through its frame. */
+	if (thread->state == THREAD_GONE || thread->state == THREAD_SEIZED)
 		goto out;
 	thread->regs = rcall->saved;
+	if (rcall->has_lost_restart)
+		regs_restart_afresh(&thread->regs);
 	if (restore_xstate(rcall) < 0 || hold_signals(rcall, rcall->saved_sigmask) < 0 ||
 	    ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0) < 0 || thread_store_regs(thread) < 0) {
 		r = raise_gone(rcall);
@@ -373,14 +611,14 @@ out:
 	return r;
 }
 
-int rcall_borrow(struct target *target, struct maps *maps, const struct rcall_sites *sites,
-		 uint64_t deadline, struct rcall *ret)
+int rcall_borrow_chosen(struct target *target, const struct rcall_choice *choice,
+			const struct rcall_sites *sites, uint64_t deadline, struct rcall *ret)
 {
 	struct freeze freeze;
 	struct rcall rcall;
 	int r;
 
-	r = freeze_one(target, deadline, rcall_is_suitable, maps, &freeze);
+	r = freeze_one(target, deadline, choice->is_suitable, choice->userdata, &freeze);
 	if (r < 0)
 		return r;
 	r = rcall_begin(target, &freeze.threads[0], sites, &rcall);
@@ -391,6 +629,14 @@ int rcall_borrow(struct target *target, struct maps *maps, const struct rcall_si
 	rcall.freeze = freeze;
 	*ret = rcall;
 	return 0;
+}
+
+int rcall_borrow(struct target *target, struct maps *maps, const struct rcall_sites *sites,
+		 uint64_t deadline, struct rcall *ret)
+{
+	const struct rcall_choice choice = { rcall_is_suitable, maps };
+
+	return rcall_borrow_chosen(target, &choice, sites, deadline, ret);
 }
 
 int rcall_give_back(struct rcall *rcall)

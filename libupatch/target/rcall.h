@@ -41,6 +41,38 @@ struct rcall {
 	uint8_t *under; /* what was on the stack under the frame */
 	size_t under_size;
 	bool has_run_code;
+	bool has_lost_restart; /* the kernel forgot how to go on with the thread's own system call */
+};
+
+/*
+ * A function of the target that may take its time.
+ *
+ * @landing_addr: where the target has the bytes of arch_ops.landing, executable
+ */
+struct rcall_call {
+	uint64_t addr;
+	uint64_t args[2];
+	uint64_t landing_addr;
+	uint64_t deadline;
+};
+
+/* What came of it. */
+struct rcall_result {
+	uint64_t value; /* what it returned */
+	int signal;	/* RCALL_CRASHED: of what it died */
+	uint64_t pc;	/* RCALL_CRASHED, RCALL_OVERDUE: where it was */
+};
+
+enum rcall_outcome {
+	RCALL_RETURNED = 0,
+	RCALL_CRASHED = 1, /* it made a fault, or called abort(3) */
+	RCALL_OVERDUE = 2, /* it did not return until the deadline */
+};
+
+/* May this stopped thread be borrowed? See rcall_is_suitable(). */
+struct rcall_choice {
+	bool (*is_suitable)(struct target *target, const struct thread *thread, void *userdata);
+	void *userdata;
 };
 
 /**
@@ -81,6 +113,21 @@ int rcall_syscall(struct rcall *rcall, long nr, const uint64_t args[6], int64_t 
 int rcall_function(struct rcall *rcall, uint64_t addr, uint64_t *ret);
 
 /**
+ * rcall_call() - run a function of the target that may take its time, at full speed
+ *
+ * All other threads run, and so do the system calls that it makes itself. Signals for the thread
+ * wait; a fault of the function ends the call, and the target's handlers do not see it. When we
+ * die, the function goes on, returns, and the thread is what it was; a fault is the target's then.
+ *
+ * After RCALL_CRASHED and RCALL_OVERDUE only rcall_end() is left, which takes the thread out of the
+ * function, wherever that is. What it had locked stays locked.
+ *
+ * Return: RCALL_RETURNED, RCALL_CRASHED, RCALL_OVERDUE; or -errno raised with UPATCH_E_GONE or
+ * UPATCH_E_RCALL: then only rcall_end() is left.
+ */
+int rcall_call(struct rcall *rcall, const struct rcall_call *call, struct rcall_result *ret);
+
+/**
  * rcall_end() - put the thread back as it was; it stays stopped
  * Return: 0, or -errno raised: the thread was killed.
  */
@@ -93,6 +140,10 @@ int rcall_end(struct rcall *rcall);
  */
 int rcall_borrow(struct target *target, struct maps *maps, const struct rcall_sites *sites,
 		 uint64_t deadline, struct rcall *ret);
+
+/* The same, with a choice of the caller's, which includes rcall_is_suitable(). */
+int rcall_borrow_chosen(struct target *target, const struct rcall_choice *choice,
+			const struct rcall_sites *sites, uint64_t deadline, struct rcall *ret);
 
 /* rcall_end() and let it go on. Return: 0, or -errno raised. */
 int rcall_give_back(struct rcall *rcall);

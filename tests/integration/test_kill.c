@@ -39,6 +39,20 @@ enum {
 	"}\n"                                                                                      \
 	"UPATCH_FUNC(add_hidden, new_add);\n" SOURCE_SECRET(777)
 
+/* They run in the victim's threads; so does what makes libgcc know of the patch. */
+#define SOURCE_CALLBACKS                                                                           \
+	SOURCE_BOTH                                                                                \
+	"#include <unistd.h>\n"                                                                    \
+	"static int balance;\n"                                                                    \
+	"static int pre(const struct upatch_callback *cb)\n"                                       \
+	"{ return cb->object[0] == 'v' && getpid() > 0 && ++balance == 1 ? 0 : -22; }\n"           \
+	"static void post(const struct upatch_callback *cb) { (void)getppid(); }\n"                \
+	"static void unpost(const struct upatch_callback *cb) { balance--; }\n"                    \
+	"UPATCH_PRE_PATCH(pre);\n"                                                                 \
+	"UPATCH_POST_PATCH(post);\n"                                                               \
+	"UPATCH_PRE_UNPATCH(post);\n"                                                              \
+	"UPATCH_POST_UNPATCH(unpost);\n"
+
 /* What the tool does that is killed. */
 enum act {
 	ACT_APPLY,
@@ -221,12 +235,12 @@ static void run_scenario(struct scenario *s)
 	fail_msg("no end of system calls");
 }
 
-static void start(void **state, struct scenario *s, enum act act)
+static void start(void **state, struct scenario *s, const char *source, enum act act)
 {
 	*s = (struct scenario){ .f = *state, .act = act };
 	assert_answer(s->f, "threads 3", "ok");
 	fixture_wait_asleep(s->f, 4);
-	s->patch = fixture_patch(s->f, "p", SOURCE_BOTH);
+	s->patch = fixture_patch(s->f, "p", source);
 	fixture_remember(s->f);
 }
 
@@ -234,7 +248,7 @@ static void test_killed_at_any_system_call_of_apply(void **state)
 {
 	struct scenario s;
 
-	start(state, &s, ACT_APPLY);
+	start(state, &s, SOURCE_BOTH, ACT_APPLY);
 	run_scenario(&s);
 	print_message("# apply: killed at %d points, survived %d\n", s.nr_points, s.nr_points);
 	assert_true(s.nr_points > 100);
@@ -245,11 +259,39 @@ static void test_killed_at_any_system_call_of_revert(void **state)
 {
 	struct scenario s;
 
-	start(state, &s, ACT_REVERT);
+	start(state, &s, SOURCE_BOTH, ACT_REVERT);
 	run_scenario(&s);
 	print_message("# revert: killed at %d points, survived %d\n", s.nr_points, s.nr_points);
 	assert_true(s.nr_points > 100);
 	upatch_patch_close(s.patch);
+}
+
+static void test_killed_at_any_system_call_of_apply_with_callbacks(void **state)
+{
+	struct scenario s;
+
+	start(state, &s, SOURCE_CALLBACKS, ACT_APPLY);
+	run_scenario(&s);
+	print_message("# apply with callbacks: killed at %d points\n", s.nr_points);
+	assert_true(s.nr_points > 100);
+	upatch_patch_close(s.patch);
+}
+
+static void test_killed_at_any_system_call_of_revert_with_callbacks(void **state)
+{
+	struct scenario s;
+
+	start(state, &s, SOURCE_CALLBACKS, ACT_REVERT);
+	run_scenario(&s);
+	print_message("# revert with callbacks: killed at %d points\n", s.nr_points);
+	assert_true(s.nr_points > 100);
+	upatch_patch_close(s.patch);
+}
+
+static int setup_unwinder(void **state)
+{
+	*state = fixture_start("unwinder");
+	return 0;
 }
 
 /* --- with a laggard -------------------------------------------------------------------------- */
@@ -378,6 +420,7 @@ static void test_killed_at_any_system_call_of_force(void **state)
 	run_with_laggard(state, ACT_FORCE, "force");
 }
 
+#define unwinder_test(fn) cmocka_unit_test_setup_teardown(fn, setup_unwinder, fixture_teardown)
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -385,6 +428,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		victim_test(test_killed_at_any_system_call_of_apply),
 		victim_test(test_killed_at_any_system_call_of_revert),
+		unwinder_test(test_killed_at_any_system_call_of_apply_with_callbacks),
+		unwinder_test(test_killed_at_any_system_call_of_revert_with_callbacks),
 		victim_test(test_killed_at_any_system_call_of_apply_with_a_laggard),
 		victim_test(test_killed_at_any_system_call_of_reversing),
 		victim_test(test_killed_at_any_system_call_of_completing),

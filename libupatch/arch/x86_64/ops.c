@@ -17,6 +17,7 @@ const struct arch_ops arch_x86_64 = {
 	.slot_flags = x86_64_slot_flags,
 	.slot_write = x86_64_slot_write,
 	.slot_depth = x86_64_slot_depth,
+	.landing = &x86_64_landing,
 	.stub_size = X86_64_STUB_SIZE,
 	.stub_write = x86_64_stub_write,
 	.reloc_need = x86_64_reloc_need,

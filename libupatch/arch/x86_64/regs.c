@@ -92,6 +92,30 @@ bool regs_restart_interrupted(struct arch_regs *regs)
 	}
 }
 
+bool regs_is_waiting(const struct arch_regs *regs)
+{
+	struct arch_regs copy = *regs;
+
+	return regs_in_syscall(regs) || regs_restart_interrupted(&copy);
+}
+
+void regs_skip_syscall(struct arch_regs *regs)
+{
+	regs->user.orig_rax = (unsigned long long)-1;
+}
+
+/* Of all system calls only these reset it when they begin: Linux kernel/time/posix-timers.c. */
+bool regs_forgets_restart(const struct arch_regs *regs)
+{
+	return regs->user.orig_rax == SYS_nanosleep || regs->user.orig_rax == SYS_clock_nanosleep;
+}
+
+void regs_restart_afresh(struct arch_regs *regs)
+{
+	if (restart_code(regs) == ERESTART_RESTARTBLOCK)
+		regs->user.rax = (unsigned long long)-ERESTARTNOINTR;
+}
+
 void regs_set_syscall(struct arch_regs *regs, uint64_t site, long nr, const uint64_t args[6],
 		      uint64_t sp)
 {

@@ -28,6 +28,8 @@ int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t switch_ad
 int x86_64_slot_depth(enum arch_slot_flags flags, unsigned int offset);
 int x86_64_stub_write(uint64_t stub_addr, uint64_t got_addr, uint8_t *buf);
 
+extern const struct arch_landing x86_64_landing;
+
 int x86_64_reloc_need(uint32_t type);
 const char *x86_64_reloc_name(uint32_t type);
 int x86_64_reloc_apply(const struct arch_reloc *reloc, uint8_t *section, size_t size,

@@ -241,6 +241,34 @@ static void test_a_replacement_outside_of_the_payload_is_refused(void **state)
 	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
 }
 
+static void test_calls_outside_of_the_payload_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct upatch_meta_object *o = (void *)((char *)f->meta + f->meta->objects_offset);
+
+	o->callback_arg_addr = 0x301000;
+	o->callbacks[2] = 0x300040;
+	o->eh_frame_addr = 0x301100;
+	o->frame_object_addr = 0x302000;
+	o->frame_registered = 1;
+	assert_int_equal(record_check_meta(&f->target, f->meta, f->meta->size), 0);
+	o->callbacks[2] = 0x301000; /* not in its text */
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->callbacks[2] = 0x300000; /* no code */
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->callbacks[2] = 0x300040;
+	o->callback_arg_addr = 0x402000;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->callback_arg_addr = 0x301000;
+	o->frame_object_addr = 0x302f08; /* ends outside */
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->frame_object_addr = 0;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+	o->frame_registered = 0;
+	o->is_post_unpatch_armed = 2;
+	assert_meta_refused(f, UPATCH_E_RECORD_CORRUPT);
+}
+
 static void test_an_island_with_too_many_slots_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -271,6 +299,7 @@ int main(void)
 		record_test(test_a_name_must_end_and_be_printable),
 		record_test(test_a_string_beyond_the_table_is_refused),
 		record_test(test_a_replacement_outside_of_the_payload_is_refused),
+		record_test(test_calls_outside_of_the_payload_are_refused),
 		record_test(test_an_island_with_too_many_slots_is_refused),
 	};
 

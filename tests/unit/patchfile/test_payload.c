@@ -166,11 +166,57 @@ static void test_what_a_payload_may_not_have_is_refused(void **state)
 	assert_refused(HEAD FUNC "_Alignas(65536) int x = 1;\n", UPATCH_E_BAD_PATCHFILE);
 }
 
+#define CALLBACK                                                                                   \
+	"static int pre(const struct upatch_callback *cb) { return cb->state; }\n"                 \
+	"UPATCH_PRE_PATCH(pre);\n"
+
+static void test_callbacks_are_read_by_kind_with_or_without_funcs(void **state)
+{
+	struct payload_storage *s = read_sound(
+		HEAD FUNC CALLBACK "static void un(const struct upatch_callback *cb) { }\n"
+				   "UPATCH_POST_UNPATCH(un);\n");
+
+	assert_string_equal(s->payload.symbols[s->payload.callbacks[0]].name, "pre");
+	assert_int_equal(s->payload.callbacks[1], 0);
+	assert_int_equal(s->payload.callbacks[2], 0);
+	assert_string_equal(s->payload.symbols[s->payload.callbacks[3]].name, "un");
+	payload_storage_free(s);
+	s = read_sound(HEAD CALLBACK);
+	assert_int_equal(s->payload.nr_funcs, 0);
+	assert_string_equal(s->payload.symbols[s->payload.callbacks[0]].name, "pre");
+	payload_storage_free(s);
+}
+
+#define CALLBACK_AGAIN                                                                             \
+	"static int pre2(const struct upatch_callback *cb) { return !cb->state; }\n"               \
+	"UPATCH_PRE_PATCH(pre2);\n"
+
+#define ENTRY(contents)                                                                            \
+	"static struct upatch_callback_entry e\n"                                                  \
+	"	__attribute__((used, section(\".upatch.callbacks\"), aligned(8))) = { " contents   \
+	" };\n"
+
+static void test_callbacks_that_are_none_are_refused(void **state)
+{
+	assert_refused(HEAD FUNC CALLBACK CALLBACK_AGAIN, UPATCH_E_BAD_PATCHFILE);
+	assert_refused(HEAD FUNC ENTRY("0, (const void *)r"), UPATCH_E_BAD_PATCHFILE);
+	assert_refused(HEAD FUNC ENTRY("5, (const void *)r"), UPATCH_E_BAD_PATCHFILE);
+	assert_refused(HEAD FUNC ENTRY("1, (const void *)0"), UPATCH_E_BAD_PATCHFILE);
+	assert_refused(HEAD FUNC "static int notcode = 3;\n" ENTRY("1, &notcode"),
+		       UPATCH_E_BAD_PATCHFILE);
+	assert_refused(HEAD FUNC
+		       "extern int elsewhere(void);\n" ENTRY("1, (const void *)elsewhere"),
+		       UPATCH_E_BAD_PATCHFILE);
+	assert_refused(HEAD FUNC
+		       "static char e __attribute__((used, section(\".upatch.callbacks\"))) = 1;\n",
+		       UPATCH_E_BAD_PATCHFILE);
+}
+
 static void test_a_payload_cut_off_or_damaged_anywhere_does_no_harm(void **state)
 {
 	struct payload_storage *storage;
 	size_t size;
-	uint8_t *bytes = compile(HEAD FUNC "int x = 7;\nint *p = &x;\n", &size);
+	uint8_t *bytes = compile(HEAD FUNC CALLBACK "int x = 7;\nint *p = &x;\n", &size);
 
 	for (size_t cut = 0; cut < size; cut += 3)
 		assert_true(payload_parse(NULL, bytes, cut, &storage) < 0);
@@ -194,6 +240,8 @@ int main(void)
 		cmocka_unit_test(test_symbols_are_told_apart_by_who_finds_them),
 		cmocka_unit_test(test_unwind_information_is_kept_and_tables_are_not),
 		cmocka_unit_test(test_what_a_payload_may_not_have_is_refused),
+		cmocka_unit_test(test_callbacks_are_read_by_kind_with_or_without_funcs),
+		cmocka_unit_test(test_callbacks_that_are_none_are_refused),
 		cmocka_unit_test(test_a_payload_cut_off_or_damaged_anywhere_does_no_harm),
 	};
 
