@@ -82,6 +82,7 @@ enum upatch_exit {
 	X(IN_FUNCTION,     "in-function",      UPATCH_EXIT_PENDING, "wait with upatchctl wait, see upatchctl threads, switch it with upatchctl force, or revert") \
 	X(UNRELIABLE,      "unreliable",       UPATCH_EXIT_PENDING, "wait with upatchctl wait, see upatchctl threads, switch it with upatchctl force, or revert") \
 	X(STATE,           "state",            UPATCH_EXIT_REFUSED, "use a patch that knows the system states of the enabled ones, or revert these first") \
+	X(SUSPENDED,       "suspended",        UPATCH_EXIT_PENDING, "try again when the coroutine has left the function, or without --scan-memory") \
 	X(STACK_ORDER,     "stack-order",      UPATCH_EXIT_REFUSED, "revert the newer patches first")
 /* clang-format on */
 

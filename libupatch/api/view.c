@@ -76,6 +76,7 @@ static void fill_error(struct session *session, const struct threads_item *from,
 		reason = UPATCH_E_UNRELIABLE;
 		message = "the thread is in the middle of a call of a patched function";
 		break;
+	case STACK_SUSPENDED: /* no thread's */
 	case STACK_UNRELIABLE:
 		reason = UPATCH_E_UNRELIABLE;
 		message = "its stack cannot be walked to its root";

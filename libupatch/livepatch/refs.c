@@ -22,8 +22,7 @@ enum {
 };
 
 struct search {
-	const struct refs_range *ranges;
-	size_t nr;
+	const struct refs_query *query;
 	uint64_t low;
 	uint64_t high;
 	uint64_t *stack_pointers; /* sorted */
@@ -37,8 +36,8 @@ static bool is_reference(const struct search *search, uint64_t word)
 	/* Nearly all words fail here. */
 	if (word < search->low || word >= search->high)
 		return false;
-	for (size_t i = 0; i < search->nr; i++)
-		if (word >= search->ranges[i].start && word < search->ranges[i].end)
+	for (size_t i = 0; i < search->query->nr; i++)
+		if (word >= search->query->ranges[i].start && word < search->query->ranges[i].end)
 			return true;
 	return false;
 }
@@ -181,10 +180,22 @@ static int search_mapping(struct session *s, const struct search *search, const 
 	return 0;
 }
 
-int refs_search(struct session *session, const struct refs_range *ranges, size_t nr,
-		uint64_t deadline, uint64_t *ret_addr)
+/* A stack that the C library, or the kernel, made for a thread, and that the thread is on. */
+static bool is_own_stack(const struct session *s, const struct mapping *m)
 {
-	struct search search = { .ranges = ranges, .nr = nr, .low = UINT64_MAX };
+	for (size_t i = 0; i < s->nr_stack_pointers; i++) {
+		uint64_t sp = s->stack_pointers[i], tp = s->thread_pointers[i];
+
+		if (sp >= m->start && sp < m->end &&
+		    (strcmp(m->path, "[stack]") == 0 || (tp > sp && tp < m->end)))
+			return true;
+	}
+	return false;
+}
+
+int refs_search(struct session *session, const struct refs_query *query, uint64_t *ret_addr)
+{
+	struct search search = { .query = query, .low = UINT64_MAX };
 	_cleanup_(maps_deinit) struct maps maps = {};
 	_cleanup_free_ uint64_t *buf = malloc(CHUNK);
 	_cleanup_close_ int pagemap_fd =
@@ -195,12 +206,12 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 		return diag_oom(session->diag);
 	search.buf = buf;
 	search.pagemap_fd = pagemap_fd;
-	for (size_t i = 0; i < nr; i++) {
-		search.low = MIN(search.low, ranges[i].start);
-		search.high = MAX(search.high, ranges[i].end);
+	for (size_t i = 0; i < query->nr; i++) {
+		search.low = MIN(search.low, query->ranges[i].start);
+		search.high = MAX(search.high, query->ranges[i].end);
 	}
 	r = read_stack_pointers(session, &search);
-	if (r >= 0 && is_in_register(session, &search)) {
+	if (r >= 0 && !(query->flags & REFS_SUSPENDED) && is_in_register(session, &search)) {
 		*ret_addr = 0;
 		r = REFS_FOUND;
 	}
@@ -211,8 +222,11 @@ int refs_search(struct session *session, const struct refs_range *ranges, size_t
 
 		if (!(m->prot & PROT_WRITE) || !(m->prot & PROT_READ))
 			continue;
-		r = deadline_is_over(deadline) ? REFS_UNKNOWN
-					       : search_mapping(session, &search, m, ret_addr);
+		if (query->flags & REFS_SUSPENDED && is_own_stack(session, m))
+			continue;
+		r = deadline_is_over(query->deadline)
+			    ? REFS_UNKNOWN
+			    : search_mapping(session, &search, m, ret_addr);
 	}
 	free(search.stack_pointers);
 	return r;

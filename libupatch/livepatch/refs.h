@@ -23,16 +23,28 @@ enum refs_outcome {
 	REFS_UNKNOWN = 2, /* too much memory to search until the deadline */
 };
 
+enum refs_flags {
+	REFS_SUSPENDED = 1, /* leave out what threads have: their own stacks and registers */
+};
+
+struct refs_query {
+	const struct refs_range *ranges;
+	size_t nr;
+	uint64_t deadline;
+	unsigned int flags; /* enum refs_flags */
+};
+
 /**
  * refs_search() - look at every aligned word that the target can change, and at threads' registers
  * @ret_addr: where a reference is, for REFS_FOUND; 0: in a register
  *
- * The target runs meanwhile, after a short stop where there was none before. Its threads' stacks
- * below their stack pointers are not looked at: what is there is dead. Stacks in use are searched like all else.
+ * The target may run meanwhile, after a short stop where there was none before. Its threads' stacks
+ * below their stack pointers are not looked at: what is there is dead. Stacks in use are searched
+ * like all else, but with REFS_SUSPENDED; a stack that its thread has left for another one is searched then,
+ * too.
  *
  * Return: REFS_*, or -errno raised.
  */
-int refs_search(struct session *session, const struct refs_range *ranges, size_t nr,
-		uint64_t deadline, uint64_t *ret_addr);
+int refs_search(struct session *session, const struct refs_query *query, uint64_t *ret_addr);
 
 #endif

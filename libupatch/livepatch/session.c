@@ -43,6 +43,7 @@ void session_close(struct session *session)
 {
 	unwinder_free(session->unwinder);
 	free(session->stack_pointers);
+	free(session->thread_pointers);
 	free(session->registers);
 	record_deinit(&session->record);
 	object_list_deinit(&session->objects);
@@ -113,17 +114,22 @@ int session_freeze(struct session *session, struct freeze *ret)
 void session_remember_stacks(struct session *session, const struct freeze *freeze)
 {
 	struct session *s = session;
+	bool has_room;
 
 	free(s->stack_pointers);
+	free(s->thread_pointers);
 	free(s->registers);
 	s->nr_stack_pointers = s->nr_registers = 0;
 	s->stack_pointers = calloc(freeze->nr + 1, sizeof(*s->stack_pointers));
+	s->thread_pointers = calloc(freeze->nr + 1, sizeof(*s->thread_pointers));
 	s->registers = calloc(freeze->nr + 1, (ARCH_GENERAL_REGS + 1) * sizeof(*s->registers));
-	for (size_t i = 0; s->stack_pointers && s->registers && i < freeze->nr; i++) {
+	has_room = s->stack_pointers && s->thread_pointers && s->registers;
+	for (size_t i = 0; has_room && i < freeze->nr; i++) {
 		const struct thread *thread = &freeze->threads[i];
 
 		if (thread->state == THREAD_GONE)
 			continue;
+		s->thread_pointers[s->nr_stack_pointers] = regs_tp(&thread->regs);
 		s->stack_pointers[s->nr_stack_pointers++] = regs_sp(&thread->regs);
 		s->nr_registers += regs_live(&thread->regs, &s->registers[s->nr_registers]);
 		/* On the landing that functions return to that we have run, nothing else tells. */

@@ -37,7 +37,8 @@ struct session {
 	bool has_lost_call;	     /* what a thread was to run for us may still run */
 	uint64_t *stack_pointers;    /* of all threads in the last stop; NULL before */
 	size_t nr_stack_pointers;
-	uint64_t *registers; /* what these threads had in theirs */
+	uint64_t *thread_pointers; /* likewise, in the same order */
+	uint64_t *registers;	   /* what these threads had in theirs */
 	size_t nr_registers;
 };
 

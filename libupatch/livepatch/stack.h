@@ -43,6 +43,7 @@ enum stack_verdict {
 	STACK_IN_FUNCTION, /* a frame is in code that goes out of use */
 	STACK_IN_ENTRY,	   /* a frame will return into bytes that are about to be overwritten */
 	STACK_IN_GATE, /* a frame is in a dispatcher: it is about to call one version or the other */
+	STACK_SUSPENDED,  /* no thread's: something is suspended in code that goes out of use */
 	STACK_UNRELIABLE, /* the walk did not reach the stack's root */
 };
 

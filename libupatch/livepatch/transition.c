@@ -14,6 +14,7 @@
 #include "livepatch/island.h"
 #include "livepatch/plan.h"
 #include "livepatch/session.h"
+#include "livepatch/suspended.h"
 #include "livepatch/walk.h"
 #include "target/freeze.h"
 #include "target/target.h"
@@ -252,6 +253,31 @@ static int look_at_all(struct transition *tr, const struct stack_rule *rule,
 	return r;
 }
 
+/* What no thread shows, if that was asked for. Return: 0; ATTEMPT_WAIT with @ret; or -errno raised. */
+enum {
+	ATTEMPT_WAIT = 2,
+};
+
+static int look_for_suspended(struct transition *tr, const struct stack_rule *rule,
+			      const struct freeze *freeze, struct transition_block *ret)
+{
+	const struct stack_range *range;
+	int r;
+
+	if (!(tr->session->flags & SESSION_SCAN_MEMORY))
+		return 0;
+	session_remember_stacks(tr->session, freeze);
+	r = suspended_find(tr->session, rule, &range);
+	if (r != SUSPENDED_FOUND)
+		return r;
+	block_deinit(ret);
+	*ret = (struct transition_block){
+		.verdict = STACK_SUSPENDED,
+		.function = range ? strdup(range->function) : NULL,
+	};
+	return ATTEMPT_WAIT;
+}
+
 /* --- effects ----------------------------------------------------------------------------------- */
 
 static pid_t any_tracee(const struct freeze *freeze)
@@ -364,30 +390,45 @@ static int complete(struct transition *tr, const struct freeze *freeze)
 	return r < 0 ? r : TRANSITION_DONE;
 }
 
-static int raise_wait(struct transition *tr, const struct transition_block *block)
+static int raise_suspended(struct transition *tr, const struct transition_block *block,
+			   const char *what)
 {
 	struct session *s = tr->session;
+	struct diag_where where = {
+		.patch = s->record.metas[tr->patch]->name,
+		.function = block->function,
+	};
+
+	if (!block->function)
+		return diag_err(s->diag, -EAGAIN, UPATCH_E_SUSPENDED, &where,
+				"there is too much memory to search for suspended functions; %s",
+				what);
+	return diag_err(s->diag, -EAGAIN, UPATCH_E_SUSPENDED, &where,
+			"it is suspended on a stack of no thread; %s", what);
+}
+
+static int raise_wait(struct transition *tr, const struct transition_block *block)
+{
+	bool is_in_entry = block->verdict == STACK_IN_ENTRY;
+	struct session *s = tr->session;
 	struct diag_where where = { .tid = block->tid };
-	_cleanup_free_ char *text = backtrace_format(s, block->stack);
+	_cleanup_free_ char *text = NULL;
 	int r;
 
-	r = diag_err(s->diag, -EAGAIN,
-		     block->verdict == STACK_IN_ENTRY ? UPATCH_E_IN_FUNCTION : UPATCH_E_UNRELIABLE,
+	if (block->verdict == STACK_SUSPENDED)
+		return raise_suspended(tr, block, "nothing was changed");
+	text = backtrace_format(s, block->stack);
+	r = diag_err(s->diag, -EAGAIN, is_in_entry ? UPATCH_E_IN_FUNCTION : UPATCH_E_UNRELIABLE,
 		     &where, "the thread %s; nothing was changed",
-		     block->verdict == STACK_IN_ENTRY
-			     ? "is about to return into bytes that are to be overwritten"
-			     : "stands, or may stand, in the middle of a dispatcher");
+		     is_in_entry ? "is about to return into bytes that are to be overwritten"
+				 : "stands, or may stand, in the middle of a dispatcher");
 	diag_set_detail(s->diag, text);
 	return r;
 }
 
 /* --- start, reverse ---------------------------------------------------------------------------- */
 
-/* One stop. Return: transition_outcome; ATTEMPT_WAIT: somebody is in the way; or -errno raised. */
-enum {
-	ATTEMPT_WAIT = 2,
-};
-
+/* One stop. Return: transition_outcome; ATTEMPT_WAIT: something is in the way; or -errno raised. */
 static int attempt_start(struct transition *tr, struct look *look)
 {
 	struct session *s = tr->session;
@@ -403,6 +444,8 @@ static int attempt_start(struct transition *tr, struct look *look)
 		r = look_at_all(tr, &tr->rule, &freeze, look);
 	if (r >= 0 && look->first_wait.tid)
 		r = ATTEMPT_WAIT;
+	if (r == 0)
+		r = look_for_suspended(tr, &tr->rule, &freeze, &look->first_wait);
 	if (r == 0) {
 		tell(tr, "starting", transition_verb(tr->goal));
 		r = open_transition(tr, &freeze, look);
@@ -431,6 +474,8 @@ static int attempt_reverse(struct transition *tr, struct look *look)
 	r = look_at_all(tr, &rule, &freeze, look);
 	if (r >= 0 && look->first_wait.tid)
 		r = ATTEMPT_WAIT;
+	if (r == 0)
+		r = look_for_suspended(tr, &rule, &freeze, &look->first_wait);
 	if (r == 0)
 		r = laggards_replace(s, &tr->laggards, any_tracee(&freeze), look->laggards,
 				     look->nr, !tr->laggards.table->invert);
@@ -541,7 +586,8 @@ int transition_visit(struct transition *transition, const struct laggard *laggar
 	int outcome;
 	int r;
 
-	if (!laggard->tid)
+	/* Several threads have its key; or the whole of memory counts. */
+	if (!laggard->tid || tr->session->flags & SESSION_SCAN_MEMORY)
 		return transition_try_complete(tr);
 	outcome = freeze_thread(tr->session->target, laggard->tid, deadline_in(stop_patience),
 				&freeze);
@@ -589,7 +635,10 @@ int transition_try_complete(struct transition *transition)
 	r = session_freeze(s, &freeze);
 	if (r < 0)
 		goto out;
-	for (size_t i = 0; i < nr && r >= 0; i++) {
+	/* Nobody switches while something is suspended: it may be any thread's. */
+	r = look_for_suspended(tr, &tr->rule, &freeze, &tr->block);
+	left = r == ATTEMPT_WAIT;
+	for (size_t i = 0; i < nr && r >= 0 && r != ATTEMPT_WAIT; i++) {
 		r = look_at_key(tr, &freeze, list[i].key, &look);
 		if (r == TRANSITION_DONE)
 			r = laggards_drop(s, &tr->laggards, any_tracee(&freeze), list[i].key);
@@ -723,6 +772,8 @@ int transition_raise_block(struct transition *transition)
 	size_t nr = 0;
 	int r;
 
+	if (block->verdict == STACK_SUSPENDED)
+		return raise_suspended(transition, block, "the transition is open");
 	r = laggards_list(s, &transition->laggards, &list, &nr);
 	if (r < 0)
 		return r;

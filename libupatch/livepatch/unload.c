@@ -35,7 +35,13 @@ static int search_refs(struct session *s, const struct upatch_meta *meta, uint64
 			.end = o->payload_addr + o->text_size,
 		};
 	}
-	return refs_search(s, ranges, meta->nr_objects, deadline_in(search_patience), ret_addr);
+	return refs_search(s,
+			   &(struct refs_query){
+				   .ranges = ranges,
+				   .nr = meta->nr_objects,
+				   .deadline = deadline_in(search_patience),
+			   },
+			   ret_addr);
 }
 
 /*

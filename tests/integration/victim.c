@@ -11,6 +11,8 @@
  *	release		let one such thread go on
  *	secret		result of secret()
  *	caller		result of secret() in block_and_call(), between the two waits
+ *	coroutine	start one, which suspends itself in suspend_here()
+ *	resume		let it go on to its end, and free it
  *	scrub		overwrite what calls have left on stacks, those of threads that exited included
  *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
  *	eintr		how often that one saw EINTR
@@ -27,8 +29,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define TARGET __attribute__((noipa, used))
@@ -172,6 +176,46 @@ static void scrub_stacks(void)
 	scrub_stack();
 }
 
+enum {
+	COROUTINE_STACK = 256 * 1024,
+};
+
+static ucontext_t main_context, coroutine_context;
+static int coroutine_result;
+
+TARGET int suspend_here(int x)
+{
+	swapcontext(&coroutine_context, &main_context);
+	return x + 1;
+}
+
+static void run_coroutine(void)
+{
+	coroutine_result = suspend_here(1);
+}
+
+static void start_coroutine(void)
+{
+	getcontext(&coroutine_context);
+	coroutine_context.uc_stack.ss_sp = mmap(NULL, COROUTINE_STACK, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	if (coroutine_context.uc_stack.ss_sp == MAP_FAILED)
+		abort();
+	coroutine_context.uc_stack.ss_size = COROUTINE_STACK;
+	coroutine_context.uc_link = &main_context;
+	makecontext(&coroutine_context, run_coroutine, 0);
+	swapcontext(&main_context, &coroutine_context);
+}
+
+static void resume_coroutine(void)
+{
+	void *stack = coroutine_context.uc_stack.ss_sp;
+
+	swapcontext(&main_context, &coroutine_context);
+	munmap(stack, COROUTINE_STACK);
+	memset(&coroutine_context, 0, sizeof(coroutine_context));
+}
+
 static void *poller(void *arg)
 {
 	int fd = epoll_create1(0);
@@ -237,6 +281,12 @@ static void answer(const char *line)
 	} else if (strcmp(line, "block caller\n") == 0) {
 		start(call_blocker);
 		printf("ok\n");
+	} else if (strcmp(line, "coroutine\n") == 0) {
+		start_coroutine();
+		printf("ok\n");
+	} else if (strcmp(line, "resume\n") == 0) {
+		resume_coroutine();
+		printf("resumed %d\n", coroutine_result);
 	} else if (strcmp(line, "scrub\n") == 0) {
 		scrub_stacks();
 		printf("ok\n");
