@@ -245,7 +245,7 @@ static inline struct upatch_state *upatch_state_get(unsigned long id)
 
 /**
  * upatch_state_get_prev() - the state as an earlier patch has it
- * Only while a transition is open. Return: the state of the latest patch before the one in transition
+ * Only while a transition is open, and in pre-patch callbacks. Return: the state of the latest patch before the one in transition
  * that has it, good until the transition completes; else NULL.
  */
 static inline struct upatch_state *upatch_state_get_prev(unsigned long id)

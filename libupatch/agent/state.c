@@ -54,13 +54,15 @@ static const struct upatch_patch_entry *find_owner(uint64_t addr)
 	return NULL;
 }
 
+/* Its transition is open, or about to be: pre-patch callbacks of its objects run. */
 static const struct upatch_patch_entry *find_open(void)
 {
 	for (uint32_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
 		const struct upatch_patch_entry *entry = &record()->patches[i];
 		uint32_t state = state_of(entry);
 
-		if (state == UPATCH_PATCH_ENABLING || state == UPATCH_PATCH_DISABLING)
+		if (state == UPATCH_PATCH_LOADED || state == UPATCH_PATCH_ENABLING ||
+		    state == UPATCH_PATCH_DISABLING)
 			return entry;
 	}
 	return NULL;

@@ -77,8 +77,8 @@ static int run_pre_patch(struct session *s, size_t patch, const struct call *cal
 	int result;
 	int r;
 
-	diag_info(s->diag, "target %d: patch '%s': running pre-patch callback for object '%s'",
-		  (int)s->target->pid, s->record.metas[patch]->name, call->object);
+	diag_debug(s->diag, "target %d: patch '%s': running pre-patch callback for object '%s'",
+		   (int)s->target->pid, s->record.metas[patch]->name, call->object);
 	r = call_function(s, call, &value);
 	if (r < 0)
 		return r;
@@ -102,8 +102,8 @@ static void run_void(struct session *s, size_t patch, const struct call *call)
 	bool was_clean = s->diag->error.reason == UPATCH_E_NONE;
 	uint64_t ignored;
 
-	diag_info(s->diag, "target %d: patch '%s': running %s for object '%s'", (int)s->target->pid,
-		  s->record.metas[patch]->name, call->what, call->object);
+	diag_debug(s->diag, "target %d: patch '%s': running %s for object '%s'",
+		   (int)s->target->pid, s->record.metas[patch]->name, call->what, call->object);
 	if (call_function(s, call, &ignored) >= 0)
 		return;
 	diag_warn(s->diag, "target %d: patch '%s': %s failed for object '%s'%s%s",

@@ -278,7 +278,9 @@ static int enable_new(struct session *s, const struct patchfile *file)
 	plan_deinit(&plan);
 	if (r < 0 && !has_started(s, index)) {
 		tell(s, file->name, "failed to enable patch");
+		tell(s, file->name, "canceling patching transition, going to unpatch");
 		undo(s, index);
+		tell(s, file->name, "unpatching complete");
 	}
 	return r;
 }
