@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixture.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Open transitions, as an admin meets them: text, JSON and exit status say the same. */
+
+enum {
+	WAIT_MS = 10000,
+};
+
+struct holder {
+	struct cli *cli;
+	pid_t pid;
+	int to;
+	char pid_text[16];
+};
+
+static bool is_asleep(pid_t pid)
+{
+	char path[64], state = '?';
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%*d %*s %c", &state), 1);
+	fclose(file);
+	return state == 'S';
+}
+
+/* What it was told has been read, and it waits for more. */
+static void tell(struct holder *h, const char *what)
+{
+	assert_int_equal(write(h->to, what, strlen(what)), (ssize_t)strlen(what));
+	for (int ms = 0; ms < WAIT_MS; ms++) {
+		int unread = -1;
+
+		assert_int_equal(ioctl(h->to, FIONREAD, &unread), 0);
+		if (unread == 0 && is_asleep(h->pid))
+			return;
+		(void)poll(NULL, 0, 1);
+	}
+	fail_msg("the target does not read its input");
+}
+
+static int setup(void **state)
+{
+	struct holder *h = calloc(1, sizeof(*h));
+	void *cli;
+	int to[2], from[2];
+	char c;
+
+	assert_non_null(h);
+	assert_int_equal(cli_setup(&cli), 0);
+	h->cli = cli;
+	assert_int_equal(pipe(to), 0);
+	assert_int_equal(pipe(from), 0);
+	h->pid = fork();
+	assert_true(h->pid >= 0);
+	if (h->pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(to[0], STDIN_FILENO);
+		dup2(from[1], STDOUT_FILENO);
+		close(to[1]);
+		execl(getenv("HOLDER"), "cli-holder", (char *)NULL);
+		_exit(127);
+	}
+	close(to[0]);
+	close(from[1]);
+	h->to = to[1];
+	assert_int_equal(read(from[0], &c, 1), 1); /* it is in main() */
+	close(from[0]);
+	snprintf(h->pid_text, sizeof(h->pid_text), "%d", (int)h->pid);
+	cli_write(h->cli, "fix.c",
+		  "#include <upatch/livepatch.h>\n"
+		  "UPATCH_OBJECT(\"cli-holder\");\n"
+		  "static void new_hold(void) { }\n"
+		  "UPATCH_FUNC(hold, new_hold);\n");
+	run(h->cli, "build", "-s", "fix.c", "--object", getenv("HOLDER_OBJECT"));
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	*state = h;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct holder *h = *state;
+	void *cli = h->cli;
+
+	kill(h->pid, SIGKILL);
+	waitpid(h->pid, NULL, 0);
+	close(h->to);
+	free(h);
+	return cli_teardown(&cli);
+}
+
+/* The target is in hold(), and the patch half way. */
+static void open_transition(struct holder *h)
+{
+	tell(h, "h");
+	run(h->cli, "apply", "-p", h->pid_text, "fix.upatch", "--no-wait");
+	assert_exit(h->cli, UPATCH_EXIT_PENDING);
+}
+
+static void test_apply_that_cannot_complete_says_who_holds_it(void **state)
+{
+	struct holder *h = *state;
+	char thread[64];
+
+	open_transition(h);
+	snprintf(thread, sizeof(thread), "thread %s: ", h->pid_text);
+	assert_contains(h->cli->out, "pending");
+	assert_contains(h->cli->out, "in-function");
+	assert_text_reason(h->cli, "in-function");
+	assert_contains(h->cli->err, "hold: ");
+	assert_contains(h->cli->err, thread);
+	assert_contains(h->cli->err, "transition is open");
+	assert_contains(h->cli->err, "#1 ");
+	assert_contains(h->cli->err, "main+0x");
+	assert_contains(h->cli->err, "hint: ");
+	/* Once more, with the same answer as JSON. */
+	run(h->cli, "apply", "-p", h->pid_text, "fix.upatch", "--wait=0.1", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_PENDING);
+	assert_json_reason(h->cli, "in-function");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.state"), "pending");
+	assert_string_equal(json_string_at(h->cli->json, "errors.0.function"), "hold");
+	assert_int_equal(json_object_get_int(json_at(h->cli->json, "errors.0.tid")), h->pid);
+}
+
+static void test_status_and_threads_show_it(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "status", "-p", h->pid_text, "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_string_equal(json_string_at(h->cli->json, "processes.0.patches.0.state"),
+			    "enabling");
+	assert_int_equal(
+		json_object_get_int(json_at(h->cli->json, "processes.0.patches.0.blocked.0")),
+		h->pid);
+	run(h->cli, "threads", "-p", h->pid_text, "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_string_equal(json_string_at(h->cli->json, "processes.0.patch"), "fix");
+	assert_keys(json_at(h->cli->json, "processes.0.threads.0"),
+		    "tid comm state version reason function frames");
+	assert_string_equal(json_string_at(h->cli->json, "processes.0.threads.0.version"),
+			    "unpatched");
+	assert_string_equal(json_string_at(h->cli->json, "processes.0.threads.0.function"), "hold");
+	run(h->cli, "threads", "-p", h->pid_text);
+	assert_contains(h->cli->out, "unpatched");
+	assert_contains(h->cli->out, "in-function");
+	assert_contains(h->cli->out, "hold+0x");
+	assert_contains(h->cli->out, "main+0x");
+}
+
+static void test_wait_carries_on_when_it_has_left(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "wait", "-p", h->pid_text, "--no-wait");
+	assert_exit(h->cli, UPATCH_EXIT_PENDING);
+	assert_text_reason(h->cli, "in-function");
+	tell(h, ".");
+	run(h->cli, "wait", "-p", h->pid_text);
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "status", "-p", h->pid_text);
+	assert_contains(h->cli->out, "enabled");
+	run(h->cli, "revert", "-p", h->pid_text, "fix");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "wait", "-p", h->pid_text);
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+}
+
+static void test_revert_turns_it_around(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "revert", "-p", h->pid_text, "fix");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "status", "-p", h->pid_text);
+	assert_contains(h->cli->out, "no patches");
+	tell(h, ".");
+}
+
+static void test_a_second_patch_is_busy_with_the_first(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "build", "-s", "fix.c", "--name", "other", "-o", "other.upatch", "--object",
+	    getenv("HOLDER_OBJECT"));
+	run(h->cli, "apply", "-p", h->pid_text, "other.upatch");
+	assert_exit(h->cli, UPATCH_EXIT_REFUSED);
+	assert_text_reason(h->cli, "busy");
+	assert_contains(h->cli->err, "'fix'");
+}
+
+static void test_force_asks_first(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "force", "-p", h->pid_text);
+	assert_exit(h->cli, UPATCH_EXIT_USAGE);
+	assert_contains(h->cli->err, "--yes");
+	run(h->cli, "status", "-p", h->pid_text);
+	assert_contains(h->cli->out, "enabling");
+}
+
+static void test_force_tells_who_was_forced_and_where(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "force", "-p", h->pid_text, "--yes", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_string_equal(json_string_at(h->cli->json, "results.0.patch"), "fix");
+	assert_int_equal(json_object_get_int(json_at(h->cli->json, "results.0.forced.0.tid")),
+			 h->pid);
+	assert_string_equal(json_string_at(h->cli->json, "results.0.forced.0.function"), "hold");
+	run(h->cli, "status", "-p", h->pid_text);
+	assert_contains(h->cli->out, "enabled");
+	/* Nothing is open any more. */
+	run(h->cli, "force", "-p", h->pid_text, "--yes");
+	assert_exit(h->cli, UPATCH_EXIT_NOTHING);
+	assert_text_reason(h->cli, "no-transition");
+	tell(h, ".");
+}
+
+static void test_gc_with_nothing_kept(void **state)
+{
+	struct holder *h = *state;
+
+	run(h->cli, "gc", "-p", h->pid_text, "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_keys(json_at(h->cli->json, "results.0"), "pid comm patches freed kept exit reason");
+	assert_int_equal(json_object_get_int(json_at(h->cli->json, "results.0.kept")), 0);
+	run(h->cli, "gc", "-p", NO_SUCH_PID);
+	assert_exit(h->cli, UPATCH_EXIT_NOTHING);
+	assert_text_reason(h->cli, "no-process");
+}
+
+static void test_stack_order_is_strict_or_any(void **state)
+{
+	struct holder *h = *state;
+
+	run(h->cli, "build", "-s", "fix.c", "--stack-order", "strict", "--replace", "--object",
+	    getenv("HOLDER_OBJECT"), "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_string_equal(json_string_at(h->cli->json, "patch.stack_order"), "strict");
+	assert_true(json_object_get_boolean(json_at(h->cli->json, "patch.replace")));
+	run(h->cli, "build", "-s", "fix.c", "--stack-order", "loose");
+	assert_exit(h->cli, UPATCH_EXIT_USAGE);
+	assert_contains(h->cli->err, "loose");
+}
+
+#define holder_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		holder_test(test_apply_that_cannot_complete_says_who_holds_it),
+		holder_test(test_status_and_threads_show_it),
+		holder_test(test_wait_carries_on_when_it_has_left),
+		holder_test(test_revert_turns_it_around),
+		holder_test(test_a_second_patch_is_busy_with_the_first),
+		holder_test(test_force_asks_first),
+		holder_test(test_force_tells_who_was_forced_and_where),
+		holder_test(test_gc_with_nothing_kept),
+		holder_test(test_stack_order_is_strict_or_any),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
