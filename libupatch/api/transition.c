@@ -109,7 +109,7 @@ EXPORT int upatch_target_wait(struct upatch_target *target, const struct upatch_
 static int force(struct session *s, struct upatch_threads **ret)
 {
 	int index = s->record.addr ? record_find_open(&s->record) : -ENOENT;
-	struct transition_block *blocks = NULL;
+	struct block *blocks = NULL;
 	size_t nr = 0;
 	int r;
 
@@ -119,7 +119,7 @@ static int force(struct session *s, struct upatch_threads **ret)
 	if (r < 0)
 		return r;
 	(*ret)->threads = view_blocks(s, blocks, nr);
-	transition_blocks_free(blocks, nr);
+	blocks_free(blocks, nr);
 	if (!(*ret)->threads)
 		return diag_oom(s->diag);
 	(*ret)->nr_threads = nr;

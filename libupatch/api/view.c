@@ -117,8 +117,7 @@ struct upatch_thread *view_threads(struct session *session, const struct threads
 	return view;
 }
 
-struct upatch_thread *view_blocks(struct session *session, const struct transition_block *blocks,
-				  size_t nr)
+struct upatch_thread *view_blocks(struct session *session, const struct block *blocks, size_t nr)
 {
 	struct upatch_thread *view = calloc(nr + 1, sizeof(*view));
 

@@ -8,7 +8,7 @@
 
 struct session;
 struct threads;
-struct transition_block;
+struct block;
 
 /* A copy that lives as long as its owner wants. Without memory its strings are NULL. */
 void view_copy_error(const struct upatch_error *from, struct upatch_error *ret);
@@ -16,8 +16,7 @@ void view_free_error(const struct upatch_error *error);
 
 /* Arrays of as many threads as given, or NULL without memory. */
 struct upatch_thread *view_threads(struct session *session, const struct threads *threads);
-struct upatch_thread *view_blocks(struct session *session, const struct transition_block *blocks,
-				  size_t nr);
+struct upatch_thread *view_blocks(struct session *session, const struct block *blocks, size_t nr);
 void view_free_threads(struct upatch_thread *threads, size_t nr);
 
 #endif

@@ -124,9 +124,9 @@ int complete_busy(struct session *session)
 			"the transition of patch '%s' is open", session->record.metas[index]->name);
 }
 
-int complete_by_force(struct session *session, struct transition_block **ret_blocks, size_t *ret_nr)
+int complete_by_force(struct session *session, struct block **ret_blocks, size_t *ret_nr)
 {
-	struct transition_block *blocks;
+	struct block *blocks;
 	struct transition transition;
 	int index = find_open(session);
 	size_t nr;
@@ -144,7 +144,7 @@ int complete_by_force(struct session *session, struct transition_block **ret_blo
 	if (r >= 0) {
 		r = tidy_up(&transition);
 		if (r < 0)
-			transition_blocks_free(blocks, nr);
+			blocks_free(blocks, nr);
 	}
 	transition_deinit(&transition);
 	if (r < 0)

@@ -13,7 +13,7 @@
 
 struct session;
 struct transition;
-struct transition_block;
+struct block;
 
 /**
  * complete_transition() - after transition_start() or transition_reverse()
@@ -42,7 +42,6 @@ int complete_busy(struct session *session);
  * complete_by_force() - as transition_force(), and tidy up
  * Return: 0, or -errno raised; -ENOENT with UPATCH_E_NO_TRANSITION.
  */
-int complete_by_force(struct session *session, struct transition_block **ret_blocks,
-		      size_t *ret_nr);
+int complete_by_force(struct session *session, struct block **ret_blocks, size_t *ret_nr);
 
 #endif

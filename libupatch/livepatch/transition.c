@@ -15,14 +15,8 @@
 #include "livepatch/plan.h"
 #include "livepatch/session.h"
 #include "livepatch/suspended.h"
-#include "livepatch/walk.h"
 #include "target/freeze.h"
 #include "target/target.h"
-
-enum {
-	SCAN_SIZE = 64 * 1024,
-	GATE_STEPS_MAX = 256, /* a dispatcher, with a table full of collisions */
-};
 
 static const uint64_t stop_patience = NSEC_PER_SEC;
 
@@ -94,26 +88,12 @@ int transition_init(struct session *session, size_t patch, enum rule_goal goal,
 	return 0;
 }
 
-static void block_deinit(struct transition_block *block)
-{
-	free(block->function);
-	free(block->stack);
-	*block = (struct transition_block){};
-}
-
 void transition_deinit(struct transition *transition)
 {
 	block_deinit(&transition->block);
 	laggards_deinit(&transition->laggards);
 	stack_rule_deinit(&transition->rule);
 	slots_deinit(&transition->slots);
-}
-
-void transition_blocks_free(struct transition_block *blocks, size_t nr)
-{
-	for (size_t i = 0; i < nr; i++)
-		block_deinit(&blocks[i]);
-	free(blocks);
 }
 
 bool transition_lists(const struct transition *transition, const struct thread *thread)
@@ -126,7 +106,7 @@ bool transition_lists(const struct transition *transition, const struct thread *
 /* What one look at stopped threads finds. */
 struct look {
 	struct unwind_stack *stack; /* of the last one */
-	struct transition_block first_wait;
+	struct block first_wait;
 	struct laggard *laggards;
 	size_t nr;
 	size_t alloc;
@@ -146,72 +126,11 @@ static void look_deinit(struct look *look)
 	block_deinit(&look->first_wait);
 }
 
-static int fill_block(struct session *s, const struct thread *thread, const struct look *look,
-		      const struct transition_block *from, struct transition_block *ret)
-{
-	struct unwind_stack *stack = malloc(sizeof(*stack));
-
-	if (!stack)
-		return diag_oom(s->diag);
-	memcpy(stack, look->stack, sizeof(*stack));
-	block_deinit(ret);
-	*ret = (struct transition_block){
-		.tid = thread->tid,
-		.verdict = from->verdict,
-		.function = from->function ? strdup(from->function) : NULL,
-		.stack = stack,
-	};
-	return 0;
-}
-
-/*
- * A stack that cannot be walked may hide a frame that is about to return into an entry, or a
- * dispatcher that was interrupted: such an address would be among its words.
- */
-static bool has_hidden_frame(struct transition *tr, const struct thread *thread)
-{
-	_cleanup_free_ uint64_t *words = malloc(UPATCH_PAGE_SIZE);
-	uint64_t sp = ALIGN_DOWN(regs_sp(&thread->regs), (uint64_t)8), end;
-
-	for (uint64_t at = sp; words && at < sp + SCAN_SIZE; at = end) {
-		end = ALIGN_DOWN(at, (uint64_t)UPATCH_PAGE_SIZE) + UPATCH_PAGE_SIZE;
-		if (target_read(tr->session->target, at, words, end - at) < 0)
-			return false;
-		for (size_t i = 0; i < (end - at) / 8; i++)
-			if (stack_rule_find(&tr->rule, STACK_RANGE_ENTRY, words[i]) ||
-			    stack_rule_find(&tr->rule, STACK_RANGE_GATE, words[i]))
-				return true;
-	}
-	return !words;
-}
-
-/*
- * A thread that stands in a dispatcher is between versions: let it get through, which is a matter of
- * some instructions. It ends at the first one of what it calls.
- */
-static void leave_gate(const struct stack_rule *rule, struct thread *thread)
-{
-	for (int i = 0; i < GATE_STEPS_MAX && thread->state == THREAD_STOPPED; i++)
-		if (!stack_rule_find(rule, STACK_RANGE_GATE, regs_pc(&thread->regs)) ||
-		    thread_step(thread) < 0)
-			return;
-}
-
-/* May it switch? @ret: function and verdict; the function is borrowed. */
+/* @ret: borrowed, see block_judge(). */
 static void judge(struct transition *tr, const struct stack_rule *rule, struct thread *thread,
-		  struct look *look, struct transition_block *ret)
+		  struct look *look, struct block *ret)
 {
-	const struct stack_range *range;
-	enum unwind_outcome outcome;
-
-	*ret = (struct transition_block){ .tid = thread->tid };
-	leave_gate(rule, thread);
-	outcome = walk_thread(tr->session, thread, look->stack);
-	ret->verdict = stack_check(rule, look->stack, outcome, &range);
-	ret->function = range ? (char *)range->function : NULL;
-	if (outcome != UNWIND_COMPLETE && ret->verdict != STACK_IN_ENTRY &&
-	    ret->verdict != STACK_IN_GATE && has_hidden_frame(tr, thread))
-		ret->verdict = STACK_IN_GATE;
+	block_judge(tr->session, rule, thread, look->stack, ret);
 	if (island_has_thread(tr->session, &thread->regs, look->stack))
 		look->has_island_thread = true;
 }
@@ -227,21 +146,20 @@ static int look_at_all(struct transition *tr, const struct stack_rule *rule,
 
 	for (size_t i = 0; i < freeze->nr && r >= 0; i++) {
 		struct thread *thread = &freeze->threads[i];
-		struct transition_block block;
+		struct block block;
 
 		if (thread->state == THREAD_GONE)
 			continue;
 		judge(tr, rule, thread, look, &block);
 		if (block.verdict == STACK_IN_ENTRY || block.verdict == STACK_IN_GATE) {
 			if (!look->first_wait.tid)
-				r = fill_block(tr->session, thread, look, &block,
-					       &look->first_wait);
+				r = block_keep(tr->session, &block, &look->first_wait);
 			continue;
 		}
 		if (block.verdict == STACK_CLEAN || transition_lists(tr, thread))
 			continue;
 		if (!tr->block.tid)
-			r = fill_block(tr->session, thread, look, &block, &tr->block);
+			r = block_keep(tr->session, &block, &tr->block);
 		if (r >= 0 && !array_grow(look->laggards, look->nr, look->alloc))
 			r = diag_oom(tr->session->diag);
 		if (r >= 0)
@@ -259,7 +177,7 @@ enum {
 };
 
 static int look_for_suspended(struct transition *tr, const struct stack_rule *rule,
-			      const struct freeze *freeze, struct transition_block *ret)
+			      const struct freeze *freeze, struct block *ret)
 {
 	const struct stack_range *range;
 	int r;
@@ -271,7 +189,7 @@ static int look_for_suspended(struct transition *tr, const struct stack_rule *ru
 	if (r != SUSPENDED_FOUND)
 		return r;
 	block_deinit(ret);
-	*ret = (struct transition_block){
+	*ret = (struct block){
 		.verdict = STACK_SUSPENDED,
 		.function = range ? strdup(range->function) : NULL,
 	};
@@ -390,8 +308,7 @@ static int complete(struct transition *tr, const struct freeze *freeze)
 	return r < 0 ? r : TRANSITION_DONE;
 }
 
-static int raise_suspended(struct transition *tr, const struct transition_block *block,
-			   const char *what)
+static int raise_suspended(struct transition *tr, const struct block *block, const char *what)
 {
 	struct session *s = tr->session;
 	struct diag_where where = {
@@ -407,7 +324,7 @@ static int raise_suspended(struct transition *tr, const struct transition_block 
 			"it is suspended on a stack of no thread; %s", what);
 }
 
-static int raise_wait(struct transition *tr, const struct transition_block *block)
+static int raise_wait(struct transition *tr, const struct block *block)
 {
 	bool is_in_entry = block->verdict == STACK_IN_ENTRY;
 	struct session *s = tr->session;
@@ -538,13 +455,13 @@ int transition_reverse(struct transition *transition)
 /* Judge a stopped laggard. Return: TRANSITION_DONE: it may switch; TRANSITION_PENDING; or raised. */
 static int look_at_laggard(struct transition *tr, struct thread *thread, struct look *look)
 {
-	struct transition_block block;
+	struct block block;
 	int r;
 
 	judge(tr, &tr->rule, thread, look, &block);
 	if (block.verdict == STACK_CLEAN)
 		return TRANSITION_DONE;
-	r = fill_block(tr->session, thread, look, &block, &tr->block);
+	r = block_keep(tr->session, &block, &tr->block);
 	return r < 0 ? r : TRANSITION_PENDING;
 }
 
@@ -683,23 +600,22 @@ static int pin(struct transition *tr, pid_t tracee)
 }
 
 static int add_forced(struct transition *tr, struct thread *thread, struct look *look,
-		      struct transition_block **blocks, size_t *nr)
+		      struct block **blocks, size_t *nr)
 {
-	struct transition_block block;
+	struct block block;
 	size_t alloc = *nr;
 
 	judge(tr, &tr->rule, thread, look, &block);
 	if (!array_grow(*blocks, *nr, alloc))
 		return diag_oom(tr->session->diag);
-	return fill_block(tr->session, thread, look, &block, &(*blocks)[(*nr)++]);
+	return block_keep(tr->session, &block, &(*blocks)[(*nr)++]);
 }
 
-int transition_force(struct transition *transition, struct transition_block **ret_blocks,
-		     size_t *ret_nr)
+int transition_force(struct transition *transition, struct block **ret_blocks, size_t *ret_nr)
 {
 	struct transition *tr = transition;
 	struct session *s = tr->session;
-	struct transition_block *blocks = NULL;
+	struct block *blocks = NULL;
 	struct freeze freeze;
 	struct look look;
 	size_t nr = 0;
@@ -728,7 +644,7 @@ int transition_force(struct transition *transition, struct transition_block **re
 out:
 	look_deinit(&look);
 	if (r < 0) {
-		transition_blocks_free(blocks, nr);
+		blocks_free(blocks, nr);
 		return r;
 	}
 	*ret_blocks = blocks;
@@ -760,7 +676,7 @@ int transition_repair(struct session *session)
 int transition_raise_block(struct transition *transition)
 {
 	struct session *s = transition->session;
-	const struct transition_block *block = &transition->block;
+	const struct block *block = &transition->block;
 	struct diag_where where = {
 		.tid = block->tid,
 		.patch = s->record.metas[transition->patch]->name,

@@ -27,22 +27,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "livepatch/block.h"
 #include "livepatch/laggards.h"
 #include "livepatch/rule.h"
 #include "livepatch/slots.h"
-#include "livepatch/stack.h"
 
 struct plan;
 struct session;
 struct thread;
-
-/* A thread that holds a transition up, as it was when it was last looked at. */
-struct transition_block {
-	pid_t tid;
-	enum stack_verdict verdict;
-	char *function;		    /* or NULL; owned */
-	struct unwind_stack *stack; /* owned */
-};
 
 struct transition {
 	struct session *session;
@@ -52,7 +44,7 @@ struct transition {
 	struct slots slots;
 	struct stack_rule rule; /* for the goal */
 	struct laggards laggards;
-	struct transition_block block; /* tid 0: none was seen */
+	struct block block; /* tid 0: none was seen */
 };
 
 enum transition_outcome {
@@ -97,12 +89,10 @@ int transition_try_complete(struct transition *transition);
 
 /**
  * transition_force() - switch everybody, wherever they are, and complete
- * @ret_blocks, @ret_nr: the threads that were forced; owned, see transition_blocks_free()
+ * @ret_blocks, @ret_nr: the threads that were forced; owned, see blocks_free()
  * What may never be unmapped for that is marked in the record first. Return: 0, or -errno raised.
  */
-int transition_force(struct transition *transition, struct transition_block **ret_blocks,
-		     size_t *ret_nr);
-void transition_blocks_free(struct transition_block *blocks, size_t nr);
+int transition_force(struct transition *transition, struct block **ret_blocks, size_t *ret_nr);
 
 /**
  * transition_repair() - point all slots at what the states of the patches say
