@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,23 @@ static void test_a_meta_that_points_outside_of_itself_is_refused(void **state)
 	assert_every_verb_refuses(f, UPATCH_E_RECORD_CORRUPT);
 }
 
+static void test_a_spoilt_table_of_an_open_transition_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t nowhere = 0x1000;
+
+	assert_answer(f, "block", "ok");
+	fixture_wait_asleep(f, 2);
+	fixture_apply_pending(f, "p", SOURCE_BLOCK_AND_SECRET(1), 0);
+	/* To an address where a table may be: else the victim's own calls would read it. */
+	write_victim(f, find_record(f) + UPATCH_LAGGARDS_OFFSET, &nowhere, sizeof(nowhere));
+	assert_int_equal(upatch_target_wait(f->target, NULL, NULL), -EBADMSG);
+	fixture_assert_reason(f, UPATCH_E_RECORD_CORRUPT);
+	assert_int_equal(upatch_target_force(f->target, NULL, NULL), -EBADMSG);
+	fixture_assert_reason(f, UPATCH_E_RECORD_CORRUPT);
+	assert_answer(f, "twin", "twin 101 201");
+}
+
 static void test_a_region_that_is_not_ours_is_never_unmapped(void **state)
 {
 	struct fixture *f = *state;
@@ -156,6 +174,7 @@ int main(void)
 		victim_test(test_a_record_of_another_version_is_refused),
 		victim_test(test_a_patch_entry_with_a_bad_length_is_refused),
 		victim_test(test_a_meta_that_points_outside_of_itself_is_refused),
+		victim_test(test_a_spoilt_table_of_an_open_transition_is_refused),
 		victim_test(test_a_region_that_is_not_ours_is_never_unmapped),
 	};
 
