@@ -10,6 +10,7 @@
 #include "base/deadline.h"
 #include "base/export.h"
 #include "livepatch/check.h"
+#include "livepatch/complete.h"
 #include "livepatch/record.h"
 #include "livepatch/session.h"
 #include "patchfile/patchfile.h"
@@ -79,7 +80,9 @@ static int look(struct session *session, const struct patchfile *file, struct re
 	if (session->record.addr && record_find_patch(&session->record, file->name) >= 0)
 		return diag_err(session->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
 				"it is enabled already");
-	r = check_patch(session, file, add_func, report, &check);
+	r = session->record.addr ? complete_raise_busy(session) : 0;
+	if (r >= 0)
+		r = check_patch(session, file, add_func, report, &check);
 	if (r < 0)
 		return r;
 	report->threads = view_threads(session, &check.threads);

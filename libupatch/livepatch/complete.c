@@ -105,13 +105,22 @@ int complete_any(struct session *session)
 	return r;
 }
 
+int complete_raise_busy(struct session *session)
+{
+	int index = record_find_open(&session->record);
+
+	if (index < 0)
+		return 0;
+	return diag_err(session->diag, -EBUSY, UPATCH_E_BUSY, NULL,
+			"the transition of patch '%s' is open", session->record.metas[index]->name);
+}
+
 int complete_busy(struct session *session)
 {
 	uint64_t deadline = session->deadline;
-	int index = record_find_open(&session->record);
 	int r;
 
-	if (index < 0)
+	if (record_find_open(&session->record) < 0)
 		return 0;
 	/* One look: nobody may have been waiting for it. */
 	session->deadline = clock_now();
@@ -120,8 +129,7 @@ int complete_busy(struct session *session)
 	if (r != TRANSITION_PENDING)
 		return r;
 	diag_clear(session->diag);
-	return diag_err(session->diag, -EBUSY, UPATCH_E_BUSY, NULL,
-			"the transition of patch '%s' is open", session->record.metas[index]->name);
+	return complete_raise_busy(session);
 }
 
 int complete_by_force(struct session *session, struct block **ret_blocks, size_t *ret_nr)

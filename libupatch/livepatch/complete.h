@@ -33,10 +33,13 @@ int complete_open(struct session *session, size_t patch, enum rule_goal goal);
 int complete_any(struct session *session);
 
 /**
- * complete_busy() - is the target free for another transition?
+ * complete_busy() - is the target free for another transition, if need be after a look at its laggards?
  * Return: 0, or -EBUSY raised with UPATCH_E_BUSY, which names the one that is open.
  */
 int complete_busy(struct session *session);
+
+/* The same as things are now; changes nothing. */
+int complete_raise_busy(struct session *session);
 
 /**
  * complete_by_force() - as transition_force(), and tidy up

@@ -235,6 +235,19 @@ static void test_a_transition_is_reversed_again_and_again(void **state)
 
 /* --- one at a time --------------------------------------------------------------------------- */
 
+/* To check says beforehand what apply would, and looks at nobody for it. */
+static void assert_check_is_busy(struct fixture *f)
+{
+	struct upatch_patch *patch = fixture_patch(f, "q", SOURCE_ADD);
+	struct upatch_check *check;
+
+	assert_int_equal(upatch_target_check(f->target, patch, &check), 0);
+	assert_false(check->applicable);
+	assert_int_equal(check->error.reason, UPATCH_E_BUSY);
+	upatch_check_free(check);
+	upatch_patch_close(patch);
+}
+
 static void test_a_second_transition_is_refused_by_the_name_of_the_first(void **state)
 {
 	struct fixture *f = *state;
@@ -243,6 +256,7 @@ static void test_a_second_transition_is_refused_by_the_name_of_the_first(void **
 	fixture_apply_refused(f, "q", SOURCE_ADD, 100, UPATCH_E_BUSY);
 	assert_non_null(strstr(upatch_ctx_error(f->ctx)->message, "'p'"));
 	assert_string_equal(fixture_state(f, "q"), "none");
+	assert_check_is_busy(f);
 	assert_answer(f, "call", "call 9 7 41 5");
 	/* When its laggard has left, nothing else is needed for the first one to complete. */
 	assert_answer(f, "release", "ok");
