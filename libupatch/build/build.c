@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "build/compile.h"
 #include "build/fixup.h"
 #include "elf/image.h"
@@ -45,28 +46,17 @@ struct build {
 static int read_file(struct diag *d, const char *path, uint8_t **ret, size_t *ret_size)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ uint8_t *bytes = NULL;
-	size_t done = 0;
-	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0)
 		return diag_err(d, -errno, UPATCH_E_IO, NULL, "cannot read '%s': %s", path,
 				strerror(errno));
-	bytes = malloc((size_t)st.st_size + 1);
-	if (!bytes)
-		return diag_oom(d);
-	while (done < (size_t)st.st_size) {
-		ssize_t n = read(fd, bytes + done, (size_t)st.st_size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return diag_err(d, -EIO, UPATCH_E_IO, NULL, "cannot read '%s'", path);
-		done += (size_t)n;
-	}
-	*ret = take_ptr(bytes);
-	*ret_size = done;
-	return 0;
+	return file_read(d, fd,
+			 &(struct file_spec){
+				 .name = path,
+				 .size_max = SIZE_MAX,
+				 .too_large = UPATCH_E_UNSUPPORTED,
+			 },
+			 ret, ret_size);
 }
 
 /* Beside the output and then in its place: nobody ever sees half a file. */

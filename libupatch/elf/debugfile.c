@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "elf/image_private.h"
 #include "elf/symtab_read.h"
 
@@ -91,7 +92,9 @@ static int open_candidate(const struct image *image, struct diag *d, const char 
 
 	if (fd < 0)
 		return -ENOENT;
-	r = image_read_file(NULL, fd, path, &bytes, &size);
+	r = file_read(NULL, fd,
+		      &(struct file_spec){ .name = path, .size_max = IMAGE_FILE_SIZE_MAX }, &bytes,
+		      &size);
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENOENT;
 	if (link && lzma_crc32(bytes, size, 0) != link->crc) {

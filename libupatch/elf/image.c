@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "elf/eh_frame.h"
 #include "elf/image_private.h"
 
@@ -19,8 +19,6 @@ enum {
 	PHDRS_MAX = 256,
 	DYNAMIC_MAX = 4096,
 };
-
-static const size_t file_size_max = 2ul << 30;
 
 DEFINE_CLEANUP(struct image *, image_unref);
 
@@ -159,39 +157,6 @@ static int open_owned(struct diag *d, uint8_t *bytes, size_t size, const char *n
 	return 0;
 }
 
-int image_read_file(struct diag *d, int fd, const char *name, uint8_t **ret, size_t *ret_size)
-{
-	_cleanup_free_ uint8_t *bytes = NULL;
-	struct stat st;
-	size_t done = 0, size;
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return diag_err(d, -EINVAL, UPATCH_E_NOT_ELF, NULL, "'%s' is not a regular file",
-				name);
-	size = (size_t)st.st_size;
-	if (size > file_size_max)
-		return diag_err(d, -EFBIG, UPATCH_E_UNSUPPORTED, NULL,
-				"'%s' is too large: %zu bytes", name, size);
-	bytes = malloc(size + 1);
-	if (!bytes)
-		return diag_oom(d);
-	while (done < size) {
-		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return diag_err(d, -errno, UPATCH_E_IO, NULL, "cannot read '%s': %s", name,
-					strerror(errno));
-		if (n == 0)
-			break; /* cut off meanwhile: whoever looks into it finds out */
-		done += (size_t)n;
-	}
-	*ret = take_ptr(bytes);
-	*ret_size = done;
-	return 0;
-}
-
 /* Where the file is, as far as this process can tell: a debug file may be near. proc(5). */
 static char *path_of(int fd)
 {
@@ -209,7 +174,13 @@ int image_open_fd(struct diag *d, int fd, const char *name, struct image **ret)
 	size_t size;
 	int r;
 
-	r = image_read_file(d, fd, name, &bytes, &size);
+	r = file_read(d, fd,
+		      &(struct file_spec){
+			      .name = name,
+			      .size_max = IMAGE_FILE_SIZE_MAX,
+			      .too_large = UPATCH_E_UNSUPPORTED,
+		      },
+		      &bytes, &size);
 	if (r >= 0)
 		r = open_owned(d, bytes, size, name, ret);
 	if (r >= 0)

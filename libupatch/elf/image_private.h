@@ -34,8 +34,10 @@ struct image {
 	int64_t nr_code;	     /* -1: cannot be read */
 };
 
-/* The whole of a regular file. Return: as image_open_fd(). */
-int image_read_file(struct diag *d, int fd, const char *name, uint8_t **ret, size_t *ret_size);
+/* Larger files are not looked into. */
+enum {
+	IMAGE_FILE_SIZE_MAX = 2ul << 30,
+};
 
 /* @ret is left as it is when it is set already, and when there is none. */
 void build_id_from_notes(const uint8_t *notes, uint64_t size, uint64_t align, struct build_id *ret);

@@ -473,52 +473,58 @@ static bool is_same(const struct transition *tr, const struct thread *thread,
 	       laggards_key(tr->session, thread) == laggard->key;
 }
 
-/* Return: TRANSITION_DONE, TRANSITION_PENDING; VISIT_STRANGER: it is somebody else; or -errno raised. */
-enum {
-	VISIT_STRANGER = 2,
+/* What one round of visits finds. */
+struct visit {
+	struct transition *tr;
+	const struct laggard *list;
+	struct look look;
+	bool has_stranger; /* somebody else has got the ID or the place of one */
 };
 
-static int look_and_drop(struct transition *tr, struct thread *thread,
-			 const struct laggard *laggard)
+static int visit_one(struct thread *thread, size_t index, void *userdata)
 {
-	struct look look;
+	struct visit *visit = userdata;
+	struct transition *tr = visit->tr;
+	const struct laggard *laggard = &visit->list[index];
 	int r;
 
-	if (!is_same(tr, thread, laggard))
-		return VISIT_STRANGER;
-	r = look_init(tr->session, &look);
-	if (r < 0)
-		return r;
-	r = look_at_laggard(tr, thread, &look);
+	if (!is_same(tr, thread, laggard)) {
+		visit->has_stranger = true;
+		return 0;
+	}
+	r = look_at_laggard(tr, thread, &visit->look);
 	if (r == TRANSITION_DONE)
 		r = laggards_drop(tr->session, &tr->laggards, thread->tid, laggard->key);
-	look_deinit(&look);
-	return r;
+	return r < 0 ? r : 0;
 }
 
-int transition_visit(struct transition *transition, const struct laggard *laggard)
+int transition_visit(struct transition *transition, const struct laggard *list, size_t nr)
 {
 	struct transition *tr = transition;
-	struct freeze freeze;
-	int outcome;
+	struct visit visit = { .tr = tr, .list = list };
+	_cleanup_free_ pid_t *tids = calloc(nr + 1, sizeof(*tids));
 	int r;
 
-	/* Several threads have its key; or the whole of memory counts. */
-	if (!laggard->tid || tr->session->flags & SESSION_SCAN_MEMORY)
-		return transition_try_complete(tr);
-	outcome = freeze_thread(tr->session->target, laggard->tid, deadline_in(stop_patience),
-				&freeze);
-	if (outcome < 0)
-		return outcome;
-	if (outcome == FREEZE_BUSY)
-		return TRANSITION_PENDING;
-	r = VISIT_STRANGER;
-	if (outcome == 0) {
-		r = look_and_drop(tr, &freeze.threads[0], laggard);
-		freeze_thaw(&freeze);
+	if (!tids)
+		return diag_oom(tr->session->diag);
+	for (size_t i = 0; i < nr; i++) {
+		tids[i] = list[i].tid;
+		visit.has_stranger = visit.has_stranger || !list[i].tid; /* of several threads */
 	}
-	/* Whoever has that thread pointer now would lose its entry: look at everybody. */
-	return r == VISIT_STRANGER ? transition_try_complete(tr) : r;
+	/* Who is suspended somewhere is nobody's to tell for himself. */
+	if (visit.has_stranger || tr->session->flags & SESSION_SCAN_MEMORY)
+		return transition_try_complete(tr);
+	r = look_init(tr->session, &visit.look);
+	if (r < 0)
+		return r;
+	r = freeze_each(tr->session->target, tids, nr, visit_one, &visit);
+	look_deinit(&visit.look);
+	if (r < 0)
+		return r;
+	/* Whoever has the thread pointer of one that is gone would lose its entry: look at everybody. */
+	if (r > 0 || visit.has_stranger)
+		return transition_try_complete(tr);
+	return TRANSITION_PENDING;
 }
 
 /* Of a laggard: do all threads with its key allow it to switch? None may be left: it is gone. */

@@ -75,11 +75,11 @@ int transition_start(struct transition *transition);
 int transition_reverse(struct transition *transition);
 
 /**
- * transition_visit() - look at one laggard, and switch it if it may
- * Stops just that thread. Return: TRANSITION_DONE: it has switched, or is gone;
- * TRANSITION_PENDING; or -errno raised.
+ * transition_visit() - look at these laggards, each on its own, and switch those who may
+ * The table tells who has. Return: TRANSITION_PENDING; TRANSITION_DONE: everybody had to be looked at, and
+ * it is complete; or -errno raised.
  */
-int transition_visit(struct transition *transition, const struct laggard *laggard);
+int transition_visit(struct transition *transition, const struct laggard *list, size_t nr);
 
 /**
  * transition_try_complete() - stop everybody, switch those who may, complete if all have

@@ -29,6 +29,7 @@ struct watch {
 	uint64_t visit_at;	 /* when to look at it, whatever /proc says */
 	struct proc_wait asleep; /* where it was at its last visit */
 	bool is_asleep;
+	bool is_due; /* in this round */
 };
 
 struct watches {
@@ -54,55 +55,65 @@ static void remember_place(struct transition *tr, struct watch *w)
 		       proc_read_wait(tr->session->target->procfd, w->laggard.tid, &w->asleep) == 0;
 }
 
-/* Return: TRANSITION_DONE, TRANSITION_PENDING, or -errno raised. */
-static int visit(struct transition *tr, struct watch *w, size_t nr)
+/* Forget those that the table does not list any more; look at the others later. */
+static void update(struct transition *tr, struct watches *watches)
 {
-	uint64_t interval_max = MAX(visit_interval_max, nr * visit_cost);
-	int r;
-
-	r = transition_visit(tr, &w->laggard);
-	/* Another thread may sleep so deeply that not all can be stopped; not for ever. */
-	if (r == -ETIMEDOUT && !deadline_is_over(tr->session->deadline)) {
-		diag_clear(tr->session->diag);
-		r = TRANSITION_PENDING;
-	}
-	if (r == TRANSITION_PENDING) {
-		remember_place(tr, w);
-		w->visit_at = deadline_in(MIN(backoff_next(&w->backoff), interval_max));
-	}
-	return r;
-}
-
-/* Forget those that the table does not list any more. */
-static void drop_switched(struct transition *tr, struct watches *watches)
-{
+	uint64_t interval_max = MAX(visit_interval_max, watches->nr * visit_cost);
 	size_t kept = 0;
 
-	for (size_t i = 0; i < watches->nr; i++)
-		if (laggards_has(&tr->laggards, watches->items[i].laggard.key))
-			watches->items[kept++] = watches->items[i];
+	for (size_t i = 0; i < watches->nr; i++) {
+		struct watch *w = &watches->items[i];
+
+		if (!laggards_has(&tr->laggards, w->laggard.key))
+			continue;
+		if (w->is_due) {
+			remember_place(tr, w);
+			w->visit_at = deadline_in(MIN(backoff_next(&w->backoff), interval_max));
+			w->is_due = false;
+		}
+		watches->items[kept++] = *w;
+	}
 	watches->nr = kept;
 }
 
-/* One round. Return: TRANSITION_DONE: the transition is complete; TRANSITION_PENDING; or raised. */
-static int visit_due(struct transition *tr, struct watches *watches)
+/* Those to be visited now; malloc'ed. */
+static struct laggard *list_due(struct transition *tr, struct watches *watches, size_t *ret_nr)
 {
-	int r;
+	struct laggard *due = calloc(watches->nr + 1, sizeof(*due));
 
-	for (size_t i = 0; i < watches->nr && transition_is_open(tr); i++) {
+	*ret_nr = 0;
+	for (size_t i = 0; due && i < watches->nr; i++) {
 		struct watch *w = &watches->items[i];
 
 		if (has_moved(tr, w))
 			w->backoff = (struct backoff){};
 		else if (!deadline_is_over(w->visit_at))
 			continue;
-		r = visit(tr, w, watches->nr);
-		if (r < 0)
-			return r;
+		w->is_due = true;
+		due[(*ret_nr)++] = w->laggard;
 	}
-	if (!transition_is_open(tr))
-		return TRANSITION_DONE; /* a look at everybody has completed it */
-	drop_switched(tr, watches);
+	return due;
+}
+
+/* One round. Return: TRANSITION_DONE: the transition is complete; TRANSITION_PENDING; or raised. */
+static int visit_due(struct transition *tr, struct watches *watches)
+{
+	size_t nr;
+	_cleanup_free_ struct laggard *due = list_due(tr, watches, &nr);
+	int r = TRANSITION_PENDING;
+
+	if (!due)
+		return diag_oom(tr->session->diag);
+	if (nr)
+		r = transition_visit(tr, due, nr);
+	/* Another thread may sleep so deeply that not all can be stopped; not for ever. */
+	if (r == -ETIMEDOUT && !deadline_is_over(tr->session->deadline)) {
+		diag_clear(tr->session->diag);
+		r = TRANSITION_PENDING;
+	}
+	if (r != TRANSITION_PENDING)
+		return r;
+	update(tr, watches);
 	return watches->nr ? TRANSITION_PENDING : transition_try_complete(tr);
 }
 

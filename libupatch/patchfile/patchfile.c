@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/diag.h"
+#include "base/file.h"
 #include "patchfile/container.h"
 #include "patchfile/manifest.h"
 #include "patchfile/payload.h"
@@ -116,31 +115,15 @@ int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const c
 
 int patchfile_open_fd(struct diag *d, int fd, const char *name, const struct patchfile **ret)
 {
+	const struct file_spec spec = {
+		.name = name,
+		.size_max = file_size_max,
+		.too_large = UPATCH_E_BAD_PATCHFILE,
+	};
 	_cleanup_free_ uint8_t *bytes = NULL;
-	size_t done = 0, size;
-	struct stat st;
+	size_t size;
+	int r;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return diag_err(d, -EINVAL, UPATCH_E_NOT_ELF, NULL, "'%s' is not a regular file",
-				name);
-	if ((uint64_t)st.st_size > file_size_max)
-		return diag_err(d, -EFBIG, UPATCH_E_BAD_PATCHFILE, NULL,
-				"'%s' is larger than %zu bytes", name, file_size_max);
-	size = (size_t)st.st_size;
-	bytes = malloc(size + 1);
-	if (!bytes)
-		return diag_oom(d);
-	while (done < size) {
-		ssize_t n = pread(fd, bytes + done, size - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return diag_err(d, -errno, UPATCH_E_IO, NULL, "cannot read '%s': %s", name,
-					strerror(errno));
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return patchfile_open_bytes(d, bytes, done, name, ret);
+	r = file_read(d, fd, &spec, &bytes, &size);
+	return r < 0 ? r : patchfile_open_bytes(d, bytes, size, name, ret);
 }

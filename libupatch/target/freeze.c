@@ -25,6 +25,9 @@ enum {
 /* A thread that sleeps in the kernel this long after we asked keeps nobody waiting for longer. */
 static const uint64_t uninterruptible_grace = 50 * NSEC_PER_MSEC;
 
+/* How long freeze_each() waits for the last one. */
+static const uint64_t visit_patience = NSEC_PER_SEC;
+
 static int compare_tids(const void *a, const void *b)
 {
 	pid_t x = *(const pid_t *)a, y = *(const pid_t *)b;
@@ -81,6 +84,12 @@ static void nap(unsigned int *spins)
 		(void)sched_yield();
 	else
 		(void)nanosleep(&ts, NULL);
+}
+
+/* Without the right to it the pauses are longer on a busy machine, and nothing else. */
+static void set_nice(int nice)
+{
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
 }
 
 static int raise_uninterruptible(struct target *t, pid_t tid)
@@ -155,12 +164,6 @@ static int stop_all(struct freeze *freeze, uint64_t deadline)
 	return r;
 }
 
-/* Without the right to it the pauses are longer on a busy machine, and nothing else. */
-static void set_nice(int nice)
-{
-	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), nice);
-}
-
 int freeze_all(struct target *target, uint64_t deadline, struct freeze *ret)
 {
 	struct freeze freeze = { .target = target };
@@ -187,32 +190,6 @@ err_thaw:
 	return r;
 }
 
-/* Stop one thread. Return: 0; FREEZE_GONE; FREEZE_BUSY; -errno raised. */
-static int stop_one(struct freeze *freeze, pid_t tid, uint64_t patience,
-		    enum thread_seize_flags flags)
-{
-	struct target *t = freeze->target;
-	struct thread *thread = &freeze->threads[0];
-	int r;
-
-	if (is_uninterruptible(t, tid))
-		return FREEZE_BUSY;
-	r = thread_seize(t, thread, tid, flags);
-	if (r < 0)
-		return r == -ESRCH ? FREEZE_GONE : r;
-	if (thread_interrupt(thread) < 0)
-		return FREEZE_GONE;
-	for (unsigned int spins = 0; thread->state == THREAD_SEIZED; nap(&spins))
-		if (thread_wait_stopped(thread) == 0 || deadline_is_over(patience) ||
-		    (spins > SPINS_BEFORE_NAP && is_uninterruptible(t, tid)))
-			break;
-	if (thread->state == THREAD_STOPPED || thread->state == THREAD_SIGNALLED)
-		return 0;
-	r = thread->state == THREAD_GONE ? FREEZE_GONE : FREEZE_BUSY;
-	thread_detach(t, thread);
-	return r;
-}
-
 /* IDs are reused, and after a fork(2) a record names threads of the parent. */
 static bool is_of_target(struct target *t, pid_t tid)
 {
@@ -222,31 +199,80 @@ static bool is_of_target(struct target *t, pid_t tid)
 	return faccessat(t->procfd, path, F_OK, 0) == 0;
 }
 
-int freeze_thread(struct target *target, pid_t tid, uint64_t deadline, struct freeze *ret)
+/* Return: 0: asked to stop, or sleeping too deeply to be asked; 1: it is gone; or -errno raised. */
+static int ask_to_stop(struct target *t, pid_t tid, struct thread *thread)
+{
+	int r;
+
+	thread->state = THREAD_GONE;
+	if (!is_of_target(t, tid))
+		return 1;
+	if (is_uninterruptible(t, tid))
+		return 0;
+	r = thread_seize(t, thread, tid, 0);
+	if (r < 0) {
+		thread->state = THREAD_GONE;
+		return r == -ESRCH ? 1 : r;
+	}
+	/* It may have exited before we held it, and another one got its ID. */
+	if (thread_interrupt(thread) < 0 || is_of_target(t, tid))
+		return thread->state == THREAD_GONE;
+	thread_detach(t, thread);
+	return 1;
+}
+
+/* Call for those that have stopped meanwhile. Return: how many have not, or -errno raised. */
+static int visit_stopped(struct freeze *freeze, freeze_visit_fn fn, void *userdata)
+{
+	int left = 0;
+	int r;
+
+	for (size_t i = 0; i < freeze->nr; i++) {
+		struct thread *thread = &freeze->threads[i];
+
+		if (thread->state != THREAD_SEIZED)
+			continue;
+		if (thread_wait_stopped(thread) == -EAGAIN) {
+			left++;
+			continue;
+		}
+		if (thread->state == THREAD_GONE)
+			continue;
+		r = fn(thread, i, userdata);
+		thread_detach(freeze->target, thread);
+		thread->state = THREAD_GONE;
+		if (r < 0)
+			return r;
+	}
+	return left;
+}
+
+int freeze_each(struct target *target, const pid_t *tids, size_t nr, freeze_visit_fn fn,
+		void *userdata)
 {
 	struct freeze freeze = {
 		.target = target,
-		.threads = calloc(1, sizeof(struct thread)),
-		.nr = 1,
-		.alloc = 1,
+		.threads = calloc(nr + 1, sizeof(struct thread)),
 		.nice = getpriority(PRIO_PROCESS, (id_t)gettid()),
 	};
-	int r;
+	uint64_t deadline = deadline_in(visit_patience);
+	int gone = 0;
+	int r = 0;
 
 	if (!freeze.threads)
 		return diag_oom(target->diag);
-	r = is_of_target(target, tid) ? stop_one(&freeze, tid, deadline, 0) : FREEZE_GONE;
-	/* It may have exited before we held it, and another one got its ID. */
-	if (r == 0 && !is_of_target(target, tid)) {
-		freeze_thaw(&freeze);
-		return FREEZE_GONE;
+	set_nice(NICE_HIGHEST);
+	for (; freeze.nr < nr && r >= 0; freeze.nr++) {
+		r = ask_to_stop(target, tids[freeze.nr], &freeze.threads[freeze.nr]);
+		gone += r > 0;
 	}
-	if (r != 0) {
-		free(freeze.threads);
-		return r;
+	for (unsigned int spins = 0; r >= 0; nap(&spins)) {
+		r = visit_stopped(&freeze, fn, userdata);
+		if (r == 0 || deadline_is_over(deadline))
+			break;
 	}
-	*ret = freeze;
-	return 0;
+	freeze_thaw(&freeze);
+	return r < 0 ? r : gone;
 }
 
 /* Stop one thread. Return: 0 when it is stopped and suitable; 1 when it is not; -errno raised. */
@@ -255,15 +281,24 @@ static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
 				       void *userdata),
 		   void *userdata)
 {
+	struct target *t = freeze->target;
 	struct thread *thread = &freeze->threads[0];
 	int r;
 
-	r = stop_one(freeze, tid, patience, THREAD_SUSPEND_SECCOMP);
-	if (r != 0)
-		return r < 0 ? r : 1;
-	if (thread->state == THREAD_STOPPED && is_suitable(freeze->target, thread, userdata))
+	if (is_uninterruptible(t, tid))
+		return 1;
+	r = thread_seize(t, thread, tid, THREAD_SUSPEND_SECCOMP);
+	if (r < 0)
+		return r == -ESRCH ? 1 : r;
+	if (thread_interrupt(thread) < 0)
+		return 1;
+	for (unsigned int spins = 0; thread->state == THREAD_SEIZED; nap(&spins))
+		if (thread_wait_stopped(thread) == 0 || deadline_is_over(patience) ||
+		    (spins > SPINS_BEFORE_NAP && is_uninterruptible(t, tid)))
+			break;
+	if (thread->state == THREAD_STOPPED && is_suitable(t, thread, userdata))
 		return 0;
-	thread_detach(freeze->target, thread);
+	thread_detach(t, thread);
 	return 1;
 }
 

@@ -54,17 +54,21 @@ int freeze_one(struct target *target, uint64_t deadline,
 				   void *userdata),
 	       void *userdata, struct freeze *ret);
 
-/**
- * freeze_thread() - stop this thread, while the others go on
- * Return: 0; FREEZE_GONE; FREEZE_BUSY when it has not stopped by the deadline; or -errno raised, as
- * thread_seize(). With anything but 0 it is not stopped.
- */
-int freeze_thread(struct target *target, pid_t tid, uint64_t deadline, struct freeze *ret);
+/* What freeze_each() does with a thread: @thread is STOPPED or SIGNALLED. 0, or -errno raised. */
+typedef int (*freeze_visit_fn)(struct thread *thread, size_t index, void *userdata);
 
-enum {
-	FREEZE_GONE = 1,
-	FREEZE_BUSY = 2,
-};
+/**
+ * freeze_each() - stop each of these threads for itself, and let it go at once
+ * @fn: called for each one while it is stopped, in the order in which they stop
+ *
+ * They are asked all together, and nobody waits for anybody: on a busy machine it takes a thread as long to
+ * stop as it takes to get a CPU. Those that are gone, are of another process, or have not stopped by the
+ * deadline are let go without a call.
+ *
+ * Return: how many were gone or another process's, or -errno raised, as thread_seize().
+ */
+int freeze_each(struct target *target, const pid_t *tids, size_t nr, freeze_visit_fn fn,
+		void *userdata);
 
 /* Let everybody go on. Accepts an empty one. */
 void freeze_thaw(struct freeze *freeze);
