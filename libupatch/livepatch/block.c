@@ -5,6 +5,7 @@
 #include <string.h>
 #include <upatch/abi.h>
 
+#include "arch/arch.h"
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/diag.h"
@@ -41,15 +42,27 @@ static bool has_hidden_frame(struct session *s, const struct stack_rule *rule,
 }
 
 /*
- * A thread that stands in a dispatcher is between versions: let it get through, which is a matter of
- * some instructions. It ends at the first one of what it calls.
+ * A thread that stands in a dispatcher is between versions. Let it get through, which is a matter of some
+ * instructions, to the first one of what it calls; there its registers are as when it came, and it can
+ * as well come once more: at the slot's start, before anything is decided.
  */
-static void leave_gate(const struct stack_rule *rule, struct thread *thread)
+static void leave_gate(struct session *s, const struct stack_rule *rule, struct thread *thread)
 {
-	for (int i = 0; i < GATE_STEPS_MAX && thread->state == THREAD_STOPPED; i++)
-		if (!stack_rule_find(rule, STACK_RANGE_GATE, regs_pc(&thread->regs)) ||
-		    thread_step(thread) < 0)
+	const uint16_t stub = s->target->arch->slot->stub;
+	const struct upatch_slot *slot;
+
+	if (!stack_rule_find(rule, STACK_RANGE_GATE, regs_pc(&thread->regs)))
+		return;
+	slot = walk_find_slot(s, regs_pc(&thread->regs));
+	for (int i = 0; i < GATE_STEPS_MAX && thread->state == THREAD_STOPPED; i++) {
+		if (thread_step(thread) < 0)
 			return;
+		if (stack_rule_find(rule, STACK_RANGE_GATE, regs_pc(&thread->regs)))
+			continue;
+		regs_set_pc(&thread->regs, slot->text_addr + stub);
+		(void)thread_store_regs(thread); /* fails only if it was killed */
+		return;
+	}
 }
 
 void block_judge(struct session *session, const struct stack_rule *rule, struct thread *thread,
@@ -59,7 +72,7 @@ void block_judge(struct session *session, const struct stack_rule *rule, struct 
 	enum unwind_outcome outcome;
 
 	*ret = (struct block){ .tid = thread->tid, .stack = stack };
-	leave_gate(rule, thread);
+	leave_gate(session, rule, thread);
 	outcome = walk_thread(session, thread, stack);
 	ret->verdict = stack_check(rule, stack, outcome, &range);
 	ret->function = range ? (char *)range->function : NULL;

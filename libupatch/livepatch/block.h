@@ -21,7 +21,7 @@ struct block {
 
 /**
  * block_judge() - may the thread switch?
- * @thread: stopped; one that stands in a dispatcher is let through it first
+ * @thread: stopped; one that stands in a dispatcher is put in front of it first
  * @stack:  room for its stack
  * @ret:    verdict STACK_CLEAN: it may; function and stack are borrowed from the rule and @stack
  */

@@ -7,7 +7,7 @@
 struct transition;
 
 /**
- * transition_wait() - visit laggards, one at a time, until all have switched
+ * transition_wait() - visit laggards, each on its own, until all have switched
  *
  * One that sleeps where it slept when it was last visited is left alone, for a while: /proc tells
  * without stopping it. All others are visited after ever longer waits.

@@ -16,8 +16,9 @@
 #include "target/target.h"
 #include "target/thread.h"
 
-static const struct upatch_slot *find_slot(const struct session *s, uint64_t pc)
+const struct upatch_slot *walk_find_slot(const struct session *session, uint64_t pc)
 {
+	const struct session *s = session;
 	uint64_t size = s->target->arch->slot->text_size;
 
 	for (size_t i = 0; i < s->record.nr_islands; i++) {
@@ -74,7 +75,7 @@ enum unwind_outcome walk_thread(struct session *session, const struct thread *th
 {
 	const struct arch_ops *arch = session->target->arch;
 	uint64_t pc = regs_pc(&thread->regs);
-	const struct upatch_slot *slot = find_slot(session, pc);
+	const struct upatch_slot *slot = walk_find_slot(session, pc);
 	struct arch_regs regs = thread->regs;
 	enum unwind_outcome outcome;
 

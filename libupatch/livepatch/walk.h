@@ -8,6 +8,10 @@
 
 struct session;
 struct thread;
+struct upatch_slot;
+
+/* The slot whose code an address is in, or NULL. */
+const struct upatch_slot *walk_find_slot(const struct session *session, uint64_t pc);
 
 /**
  * walk_thread() - all frames, the innermost being where the thread stands
