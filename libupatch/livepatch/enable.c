@@ -310,7 +310,7 @@ int enable_patch(struct session *session, const struct patchfile *file)
 
 /* --- disable --------------------------------------------------------------------------------- */
 
-/* Does @upper sit on @lower, on any function of both? A replace patch sits on everything. */
+/* Does @upper sit on @lower, on any function of both? */
 static bool is_on(const struct record *record, size_t upper, size_t lower)
 {
 	const struct upatch_meta *meta = record->metas[lower];

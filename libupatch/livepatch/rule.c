@@ -120,8 +120,8 @@ static int add_goal(struct making *m, enum rule_goal goal)
 	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++)
 		r = add_replaced(m, &meta_funcs(meta)[i]);
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++)
-		if (meta->flags & UPATCH_META_REPLACE && i != m->patch &&
-		    record_is_stacked(record, i))
+		if (meta->flags & UPATCH_META_REPLACE && record_is_stacked(record, i) &&
+		    record->head->patches[i].seq < record->head->patches[m->patch].seq)
 			r = add_payloads(m, record->metas[i]);
 	return r;
 }
