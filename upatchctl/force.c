@@ -114,6 +114,8 @@ static void put_failure(struct cli *cli, struct json_object *row)
 	enum upatch_exit status = cli_fail(cli);
 
 	threadview_put_reason(row, upatch_ctx_error(cli->ctx));
+	model_put(row, "patch", NULL);
+	model_put(row, "forced", model_array());
 	model_put_string(row, "state", status == UPATCH_EXIT_NOTHING ? "nothing" : "refused");
 	model_put_number(row, "exit", status);
 }
@@ -125,6 +127,7 @@ static void put_done(struct json_object *row, const struct upatch_threads *threa
 	for (size_t i = 0; threads && i < threads->nr_threads; i++)
 		model_append(forced, threadview_object(&threads->threads[i]));
 	model_put_string(row, "patch", threads ? threads->patch : NULL);
+	model_put(row, "reason", NULL);
 	model_put(row, "forced", forced);
 	model_put_string(row, "state", threads ? "done" : "nothing");
 	model_put_number(row, "exit", threads ? UPATCH_EXIT_DONE : UPATCH_EXIT_NOTHING);

@@ -47,6 +47,15 @@ struct json_object *threadview_object(const struct upatch_thread *thread)
 	return object;
 }
 
+/* What is not known is left out, as in the backtraces of errors. */
+static void print_place(FILE *out, const char *function, uint64_t offset, const char *object)
+{
+	if (function && *function)
+		fprintf(out, " %s+0x%" PRIx64, function, offset);
+	if (object && *object)
+		fprintf(out, " (%s)", object);
+}
+
 char *threadview_backtrace(const struct upatch_thread *thread)
 {
 	char *text = NULL;
@@ -59,9 +68,8 @@ char *threadview_backtrace(const struct upatch_thread *thread)
 	for (size_t i = 0; i < thread->nr_frames; i++) {
 		const struct upatch_frame *frame = &thread->frames[i];
 
-		fprintf(f, "%s#%zu 0x%" PRIx64 " %s+0x%" PRIx64 " (%s)", i ? "\n" : "", i,
-			frame->pc, frame->function ? frame->function : "?", frame->offset,
-			frame->object ? frame->object : "?");
+		fprintf(f, "%s#%zu 0x%" PRIx64, i ? "\n" : "", i, frame->pc);
+		print_place(f, frame->function, frame->offset, frame->object);
 	}
 	if (fclose(f) != 0)
 		(void)must(NULL); /* a stream in memory fails for want of it only */
@@ -72,11 +80,11 @@ void threadview_print(FILE *out, struct json_object *thread)
 {
 	for (size_t i = 0; i < model_length(thread, "frames"); i++) {
 		struct json_object *frame = model_at(thread, "frames", i);
-		const char *function = model_string(frame, "function");
-		const char *object = model_string(frame, "object");
 
-		fprintf(out, "    #%zu %s %s+0x%" PRIx64 " (%s)\n", i, model_string(frame, "pc"),
-			*function ? function : "?",
-			json_object_get_uint64(model_get(frame, "offset")), *object ? object : "?");
+		fprintf(out, "    #%zu %s", i, model_string(frame, "pc"));
+		print_place(out, model_string(frame, "function"),
+			    json_object_get_uint64(model_get(frame, "offset")),
+			    model_string(frame, "object"));
+		fputc('\n', out);
 	}
 }

@@ -26,6 +26,32 @@ static void test_built_patch_is_inspected_as_it_was_asked_for(void **state)
 			    "new_answer");
 }
 
+static void assert_stack_order(struct cli *cli, const char *option, const char *expected)
+{
+	char *line, *object;
+
+	cli_write_source(cli);
+	assert_true(asprintf(&object, "--object=program=%s", getenv("PROGRAM")) > 0);
+	run(cli, "build", "--source", "fix.c", object, option);
+	free(object);
+	assert_exit(cli, UPATCH_EXIT_DONE);
+	run(cli, "inspect", "fix.upatch", "--json");
+	assert_string_equal(json_string_at(cli->json, "patch.stack_order"), expected);
+	assert_false(json_object_get_boolean(json_at(cli->json, "patch.replace")));
+	run(cli, "inspect", "fix.upatch");
+	assert_true(asprintf(&line, " %s\n", expected) > 0);
+	assert_contains(cli->out, "stack order:");
+	assert_contains(cli->out, line);
+	free(line);
+}
+
+static void test_stack_order_is_any_unless_asked_for(void **state)
+{
+	assert_stack_order(*state, NULL, "any");
+	assert_stack_order(*state, "--stack-order=any", "any");
+	assert_stack_order(*state, "--stack-order=strict", "strict");
+}
+
 static void test_build_shows_what_inspect_shows(void **state)
 {
 	struct cli *cli = *state;
@@ -81,6 +107,7 @@ static void test_inspect_lists_relocations_in_text_only_when_asked(void **state)
 	run(cli, "inspect", "fix.upatch");
 	assert_exit(cli, UPATCH_EXIT_DONE);
 	assert_string_equal(cli->err, "");
+	assert_contains(cli->out, "replace:      yes\n");
 	assert_contains(cli->out, "CVE-2026-0001, CVE-2026-0002");
 	assert_contains(cli->out, "new_answer");
 	assert_lacks(cli->out, "R_X86_64_");
@@ -167,6 +194,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_built_patch_is_inspected_as_it_was_asked_for,
 						cli_setup, cli_teardown),
+		cmocka_unit_test_setup_teardown(test_stack_order_is_any_unless_asked_for, cli_setup,
+						cli_teardown),
 		cmocka_unit_test_setup_teardown(test_build_shows_what_inspect_shows, cli_setup,
 						cli_teardown),
 		cmocka_unit_test_setup_teardown(test_inspect_has_the_documented_fields, cli_setup,

@@ -53,6 +53,26 @@ static void tell(struct holder *h, const char *what)
 	fail_msg("the target does not read its input");
 }
 
+/* NAME.upatch, in which hold() does that; @option may be NULL. */
+static void build(struct holder *h, const char *name, const char *body, const char *option)
+{
+	char *file, *text;
+
+	assert_true(asprintf(&file, "%s.c", name) > 0);
+	assert_true(asprintf(&text,
+			     "#include <unistd.h>\n"
+			     "#include <upatch/livepatch.h>\n"
+			     "UPATCH_OBJECT(\"cli-holder\");\n"
+			     "static void new_hold(void) { %s }\n"
+			     "UPATCH_FUNC(hold, new_hold);\n",
+			     body) > 0);
+	cli_write(h->cli, file, text);
+	run(h->cli, "build", "-s", file, "--object", getenv("HOLDER_OBJECT"), option);
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	free(file);
+	free(text);
+}
+
 static int setup(void **state)
 {
 	struct holder *h = calloc(1, sizeof(*h));
@@ -81,13 +101,7 @@ static int setup(void **state)
 	assert_int_equal(read(from[0], &c, 1), 1); /* it is in main() */
 	close(from[0]);
 	snprintf(h->pid_text, sizeof(h->pid_text), "%d", (int)h->pid);
-	cli_write(h->cli, "fix.c",
-		  "#include <upatch/livepatch.h>\n"
-		  "UPATCH_OBJECT(\"cli-holder\");\n"
-		  "static void new_hold(void) { }\n"
-		  "UPATCH_FUNC(hold, new_hold);\n");
-	run(h->cli, "build", "-s", "fix.c", "--object", getenv("HOLDER_OBJECT"));
-	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	build(h, "fix", "", NULL);
 	*state = h;
 	return 0;
 }
@@ -110,6 +124,39 @@ static void open_transition(struct holder *h)
 	tell(h, "h");
 	run(h->cli, "apply", "-p", h->pid_text, "fix.upatch", "--no-wait");
 	assert_exit(h->cli, UPATCH_EXIT_PENDING);
+}
+
+static void apply(struct holder *h, const char *file)
+{
+	run(h->cli, "apply", "-p", h->pid_text, file);
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+}
+
+/* The target is in the new hold(), and the patch half way out. */
+static void open_disabling(struct holder *h)
+{
+	build(h, "fix",
+	      "char c = 0;"
+	      "while (c != '.') if (read(0, &c, 1) != 1) _exit(0);"
+	      "__asm__ volatile(\"\");",
+	      NULL);
+	apply(h, "fix.upatch");
+	tell(h, "h");
+	run(h->cli, "revert", "-p", h->pid_text, "fix", "--no-wait");
+	assert_exit(h->cli, UPATCH_EXIT_PENDING);
+	assert_contains(h->cli->err, "the unpatching transition is open");
+}
+
+static void assert_state(struct holder *h, const char *state)
+{
+	run(h->cli, "status", "-p", h->pid_text, "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_string_equal(json_string_at(h->cli->json, "processes.0.patches.0.state"), state);
+}
+
+static int number_at(struct holder *h, const char *path)
+{
+	return json_object_get_int(json_at(h->cli->json, path));
 }
 
 static void test_apply_that_cannot_complete_says_who_holds_it(void **state)
@@ -164,6 +211,35 @@ static void test_status_and_threads_show_it(void **state)
 	assert_contains(h->cli->out, "main+0x");
 }
 
+static void test_threads_of_a_target_at_rest(void **state)
+{
+	struct holder *h = *state;
+
+	run(h->cli, "threads", "-p", h->pid_text, "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_keys(json_at(h->cli->json, "processes.0"), "pid comm patch backtraces threads");
+	assert_null(json_at(h->cli->json, "processes.0.patch"));
+	assert_int_equal(number_at(h, "processes.0.threads.0.state"), -1);
+	run(h->cli, "threads", "-p", h->pid_text);
+	assert_contains(h->cli->out, "no transition is open\n");
+	assert_lacks(h->cli->out, "main+0x");
+	run(h->cli, "threads", "-p", h->pid_text, "--backtrace");
+	assert_contains(h->cli->out, "main+0x");
+}
+
+static void test_waiting_ends_after_its_time(void **state)
+{
+	struct holder *h = *state;
+
+	open_transition(h);
+	run(h->cli, "wait", "-p", h->pid_text, "--wait=0.1", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_PENDING);
+	assert_json_reason(h->cli, "in-function");
+	assert_null(json_at(h->cli->json, "results.0.patch"));
+	assert_true(json_object_get_double(json_at(h->cli->json, "results.0.wall_ms")) >= 100);
+	assert_state(h, "enabling");
+}
+
 static void test_wait_carries_on_when_it_has_left(void **state)
 {
 	struct holder *h = *state;
@@ -193,6 +269,18 @@ static void test_revert_turns_it_around(void **state)
 	run(h->cli, "status", "-p", h->pid_text);
 	assert_contains(h->cli->out, "no patches");
 	tell(h, ".");
+}
+
+static void test_apply_turns_a_revert_around(void **state)
+{
+	struct holder *h = *state;
+
+	open_disabling(h);
+	assert_state(h, "disabling");
+	run(h->cli, "apply", "-p", h->pid_text, "fix.upatch", "-v");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_contains(h->cli->err, "reversing transition from unpatching to patching\n");
+	assert_state(h, "enabled");
 }
 
 static void test_a_second_patch_is_busy_with_the_first(void **state)
@@ -240,6 +328,50 @@ static void test_force_tells_who_was_forced_and_where(void **state)
 	tell(h, ".");
 }
 
+static void test_what_was_forced_away_is_kept(void **state)
+{
+	struct holder *h = *state;
+
+	open_disabling(h);
+	run(h->cli, "force", "-p", h->pid_text, "--yes");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_contains(h->cli->out, "forced thread ");
+	assert_contains(h->cli->out, ", which was in hold:\n    #0 ");
+	assert_state(h, "kept");
+	assert_true(json_object_get_boolean(json_at(h->cli->json, "processes.0.patches.0.forced")));
+	assert_string_equal(json_string_at(h->cli->json, "processes.0.patches.0.because"),
+			    "forced");
+	tell(h, "."); /* out of code that is still there */
+	run(h->cli, "gc", "-p", h->pid_text, "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_int_equal(number_at(h, "results.0.freed"), 0);
+	assert_int_equal(number_at(h, "results.0.kept"), 1);
+	assert_string_equal(json_string_at(h->cli->json, "results.0.patches.0.patch"), "fix");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.patches.0.because"), "forced");
+	run(h->cli, "gc", "-p", h->pid_text);
+	assert_contains(h->cli->out, "KEPT BECAUSE\nfix  forced\n");
+	run(h->cli, "apply", "-p", h->pid_text, "fix.upatch");
+	assert_exit(h->cli, UPATCH_EXIT_REFUSED);
+	assert_text_reason(h->cli, "exists");
+}
+
+static void test_rows_of_force_have_the_documented_fields(void **state)
+{
+	static const char keys[] = "pid comm patch state exit reason forced";
+	struct holder *h = *state;
+
+	run(h->cli, "force", "-p", h->pid_text, "--yes", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_NOTHING);
+	assert_json_reason(h->cli, "no-transition");
+	assert_keys(json_at(h->cli->json, "results.0"), keys);
+	assert_string_equal(json_string_at(h->cli->json, "results.0.state"), "nothing");
+	open_transition(h);
+	run(h->cli, "force", "-p", h->pid_text, "--yes", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_keys(json_at(h->cli->json, "results.0"), keys);
+	assert_null(json_at(h->cli->json, "results.0.reason"));
+}
+
 static void test_gc_with_nothing_kept(void **state)
 {
 	struct holder *h = *state;
@@ -267,6 +399,61 @@ static void test_stack_order_is_strict_or_any(void **state)
 	assert_contains(h->cli->err, "loose");
 }
 
+static void test_a_strict_patch_is_not_reverted_under_another(void **state)
+{
+	struct holder *h = *state;
+
+	build(h, "one", "", "--stack-order=strict");
+	build(h, "two", "", NULL);
+	apply(h, "one.upatch");
+	apply(h, "two.upatch");
+	run(h->cli, "revert", "-p", h->pid_text, "one");
+	assert_exit(h->cli, UPATCH_EXIT_REFUSED);
+	assert_text_reason(h->cli, "stack-order");
+	assert_contains(h->cli->err, "'two'");
+	assert_state(h, "enabled");
+}
+
+static struct json_object *last_patch(struct holder *h)
+{
+	struct json_object *patches = json_at(h->cli->json, "processes.0.patches");
+	size_t nr = json_object_array_length(patches);
+
+	assert_true(nr > 0);
+	return json_object_array_get_idx(patches, nr - 1);
+}
+
+static unsigned int count_enabled(struct holder *h)
+{
+	struct json_object *patches = json_at(h->cli->json, "processes.0.patches");
+	unsigned int nr = 0;
+
+	for (size_t i = 0; i < json_object_array_length(patches); i++)
+		if (strcmp(json_string_at(json_object_array_get_idx(patches, i), "state"),
+			   "enabled") == 0)
+			nr++;
+	return nr;
+}
+
+static void test_a_replace_patch_disables_the_others(void **state)
+{
+	struct holder *h = *state;
+
+	build(h, "one", "", NULL);
+	build(h, "all", "", "--replace");
+	apply(h, "one.upatch");
+	apply(h, "all.upatch");
+	run(h->cli, "status", "-p", h->pid_text, "--json");
+	assert_int_equal(count_enabled(h), 1);
+	assert_true(json_object_get_boolean(json_at(last_patch(h), "replace")));
+	assert_string_equal(json_string_at(last_patch(h), "name"), "all");
+	assert_string_equal(json_string_at(last_patch(h), "state"), "enabled");
+	run(h->cli, "revert", "-p", h->pid_text, "all");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "status", "-p", h->pid_text);
+	assert_lacks(h->cli->out, "enabled");
+}
+
 #define holder_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -274,13 +461,20 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		holder_test(test_apply_that_cannot_complete_says_who_holds_it),
 		holder_test(test_status_and_threads_show_it),
+		holder_test(test_threads_of_a_target_at_rest),
+		holder_test(test_waiting_ends_after_its_time),
 		holder_test(test_wait_carries_on_when_it_has_left),
 		holder_test(test_revert_turns_it_around),
+		holder_test(test_apply_turns_a_revert_around),
 		holder_test(test_a_second_patch_is_busy_with_the_first),
 		holder_test(test_force_asks_first),
 		holder_test(test_force_tells_who_was_forced_and_where),
+		holder_test(test_what_was_forced_away_is_kept),
+		holder_test(test_rows_of_force_have_the_documented_fields),
 		holder_test(test_gc_with_nothing_kept),
 		holder_test(test_stack_order_is_strict_or_any),
+		holder_test(test_a_strict_patch_is_not_reverted_under_another),
+		holder_test(test_a_replace_patch_disables_the_others),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

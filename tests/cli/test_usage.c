@@ -2,7 +2,6 @@
 #include "fixture.h"
 
 #include <stdio.h>
-
 #include <string.h>
 
 /* What is wrong is said in the same words in text and in JSON. */
@@ -80,7 +79,9 @@ static void test_bad_pid_is_a_usage_error(void **state)
 		"2147483648",
 		"99999999999999999999999999",
 	};
-	static const char *const verbs[] = { "check", "apply", "revert", "status" };
+	static const char *const verbs[] = {
+		"check", "apply", "revert", "wait", "threads", "force", "gc", "status",
+	};
 	struct cli *cli = *state;
 
 	for (size_t v = 0; v < sizeof(verbs) / sizeof(verbs[0]); v++)
@@ -103,7 +104,7 @@ static const char *wait_for(const char *time)
 	return option;
 }
 
-static void test_bad_timeout_is_a_usage_error(void **state)
+static void test_bad_wait_is_a_usage_error(void **state)
 {
 	static const char *const times[] = {
 		"abc", "",    ".",    "-1",  "1s",	"1.2.3",
@@ -118,7 +119,7 @@ static void test_bad_timeout_is_a_usage_error(void **state)
 	}
 }
 
-static void test_timeout_may_have_a_fraction(void **state)
+static void test_wait_may_have_a_fraction(void **state)
 {
 	static const char *const times[] = { "0", "2", "0.25", ".5", "1.", "3.14159", "4294967" };
 	struct cli *cli = *state;
@@ -147,10 +148,75 @@ static void test_missing_and_surplus_arguments_are_named(void **state)
 	assert_usage(cli, "the name of the patch is missing");
 	run(cli, "status", "1");
 	assert_usage(cli, "'1'");
+	run(cli, "force", "--yes");
+	assert_usage(cli, "'--pid'");
+	run(cli, "force", "--yes", "-p", NO_SUCH_PID, "fix");
+	assert_usage(cli, "'fix'");
 	run(cli, "build", "fix.c");
 	assert_usage(cli, "'fix.c'");
 	run(cli, "build");
 	assert_usage(cli, "'--source'");
+}
+
+static void test_verbs_about_transitions_take_targets_only(void **state)
+{
+	static const char *const verbs[] = { "wait", "threads", "gc" };
+	struct cli *cli = *state;
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		run(cli, verbs[i]);
+		assert_usage(cli, "'--pid'");
+		run(cli, verbs[i], "-p", NO_SUCH_PID, "fix");
+		assert_usage(cli, "'fix'");
+		run(cli, verbs[i], "-p", NO_SUCH_PID);
+		assert_exit(cli, UPATCH_EXIT_NOTHING);
+		assert_text_reason(cli, "no-process");
+	}
+}
+
+static void test_force_needs_a_yes_or_somebody_to_ask(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "force", "-p", NO_SUCH_PID);
+	assert_usage(cli, "'--yes'");
+	run(cli, "force", "-p", NO_SUCH_PID, "--json");
+	assert_usage(cli, "'--yes'");
+	run(cli, "force", "-p", NO_SUCH_PID, "--yes=no");
+	assert_usage(cli, "option '--yes' takes no value");
+	run(cli, "force", "-p", NO_SUCH_PID, "--yes");
+	assert_exit(cli, UPATCH_EXIT_NOTHING);
+	assert_text_reason(cli, "no-process");
+}
+
+static void test_wait_may_come_without_a_time(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--wait");
+	assert_exit(cli, UPATCH_EXIT_NOTHING);
+	/* The time goes behind an equals sign: this is an argument too many. */
+	run(cli, "revert", "-p", NO_SUCH_PID, "--wait", "5", "fix");
+	assert_usage(cli, "'fix'");
+	run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--no-wait=1");
+	assert_usage(cli, "option '--no-wait' takes no value");
+	run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--scan-memory=1");
+	assert_usage(cli, "option '--scan-memory' takes no value");
+	run(cli, "revert", "-p", NO_SUCH_PID, "fix", "--timeout=1");
+	assert_usage(cli, "'--timeout=1'");
+}
+
+static void test_stack_order_is_strict_or_any(void **state)
+{
+	static const char *const orders[] = { "", "STRICT", "stric", "strict ", "none" };
+	struct cli *cli = *state;
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+		run(cli, "build", "--source", "fix.c", "--stack-order", orders[i]);
+		assert_usage(cli, "option '--stack-order': ");
+	}
+	run(cli, "build", "--source", "fix.c", "--stack-order");
+	assert_usage(cli, "option '--stack-order' needs a value");
 }
 
 static void test_object_must_be_name_and_path(void **state)
@@ -172,9 +238,13 @@ int main(void)
 		cmocka_unit_test(test_json_holds_for_a_complaint_about_an_option_before_it),
 		cmocka_unit_test(test_option_without_its_value_is_named),
 		cmocka_unit_test(test_bad_pid_is_a_usage_error),
-		cmocka_unit_test(test_bad_timeout_is_a_usage_error),
-		cmocka_unit_test(test_timeout_may_have_a_fraction),
+		cmocka_unit_test(test_bad_wait_is_a_usage_error),
+		cmocka_unit_test(test_wait_may_have_a_fraction),
 		cmocka_unit_test(test_missing_and_surplus_arguments_are_named),
+		cmocka_unit_test(test_verbs_about_transitions_take_targets_only),
+		cmocka_unit_test(test_force_needs_a_yes_or_somebody_to_ask),
+		cmocka_unit_test(test_wait_may_come_without_a_time),
+		cmocka_unit_test(test_stack_order_is_strict_or_any),
 		cmocka_unit_test(test_object_must_be_name_and_path),
 	};
 
