@@ -101,9 +101,14 @@ static int ask(struct upatch_target *target)
 	r = upatch_target_threads(target, &threads);
 	if (r < 0)
 		return r;
-	fprintf(stderr, "force %u threads of process %d? [y/N] ", show_held(threads),
-		(int)threads->pid);
+	/* With nothing to force the library says so. */
+	if (threads->patch)
+		fprintf(stderr, "force %u threads of process %d? [y/N] ", show_held(threads),
+			(int)threads->pid);
+	r = !threads->patch;
 	upatch_threads_free(threads);
+	if (r)
+		return r;
 	return fgets(answer, sizeof(answer), stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
 

@@ -19,7 +19,7 @@ enum upatch_exit {
 	UPATCH_EXIT_DONE = 0,	 /* done */
 	UPATCH_EXIT_REFUSED = 1, /* refused or failed, the target is as it was */
 	UPATCH_EXIT_USAGE = 2,	 /* wrong command line */
-	UPATCH_EXIT_PENDING = 3, /* not done by the deadline: try again */
+	UPATCH_EXIT_PENDING = 3, /* the transition is open, or could not begin by the deadline */
 	UPATCH_EXIT_NOTHING = 4, /* nothing matched */
 };
 

@@ -33,6 +33,19 @@ static void name_in_payload(struct session *s, uint64_t addr, struct backtrace_n
 	}
 }
 
+void backtrace_prepare(struct session *session)
+{
+	for (size_t i = 0; i < session->objects.nr; i++) {
+		struct object *o = &session->objects.objects[i];
+		const struct symtab *symtab;
+		struct symbol symbol;
+
+		/* The first look by address makes its index; what has no names stays without. */
+		if (o->image && image_symtab(o->image, NULL, &symtab) == 0)
+			(void)symtab_at(symtab, 0, &symbol);
+	}
+}
+
 void backtrace_name(struct session *session, uint64_t addr, struct backtrace_name *ret)
 {
 	struct object *o = object_list_at(&session->objects, addr);

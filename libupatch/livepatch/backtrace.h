@@ -17,6 +17,9 @@ struct backtrace_name {
 	const char *object; /* or NULL */
 };
 
+/* Read all names now, so that looking one up reads no file: while a thread is stopped that takes too long. */
+void backtrace_prepare(struct session *session);
+
 /* What an address is called. Never fails: what is unknown has no name. */
 void backtrace_name(struct session *session, uint64_t addr, struct backtrace_name *ret);
 

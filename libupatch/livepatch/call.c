@@ -114,6 +114,7 @@ static int borrow(struct session *s, uint64_t deadline, struct rcall *ret)
 		r = rcall_find_sites(s->target, &s->sites);
 	if (r >= 0)
 		r = target_maps(s->target, &chooser.maps);
+	backtrace_prepare(s);
 	if (r >= 0)
 		r = rcall_borrow_chosen(s->target, &choice, &s->sites, deadline, ret);
 	maps_deinit(&chooser.maps);
