@@ -187,6 +187,40 @@ static void test_reverting_what_is_not_enabled_is_refused(void **state)
 	assert_alive_and_unchanged(f);
 }
 
+static void test_another_build_under_the_same_name_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	char source[128], output[128], object[4200];
+	const char *sources[] = { source, NULL };
+	const char *objects[] = { object, NULL };
+	struct upatch_build_options opts = {
+		.size = sizeof(opts),
+		.output = output,
+		.sources = sources,
+		.objects = objects,
+	};
+	struct upatch_patch *patch;
+	FILE *file;
+
+	/* Made for another flavour, which went by the name of the one that runs. */
+	snprintf(source, sizeof(source), "%s/p.c", f->dir);
+	snprintf(output, sizeof(output), "%s/p.upatch", f->dir);
+	snprintf(object, sizeof(object), "victim-pie=%s/victim-cet", getenv("UPATCH_VICTIMS"));
+	file = fopen(source, "w");
+	assert_non_null(file);
+	fprintf(file,
+		"#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"victim-pie\");\n" SOURCE_SECRET(1));
+	fclose(file);
+	assert_int_equal(upatch_build(f->ctx, &opts), 0);
+	assert_int_equal(upatch_patch_open(f->ctx, output, &patch), 0);
+	fixture_remember(f);
+	assert_true(upatch_target_apply(f->target, patch, NULL, NULL) < 0);
+	fixture_assert_reason(f, UPATCH_E_BUILD_ID);
+	assert_string_equal(upatch_ctx_error(f->ctx)->object, "victim-pie");
+	assert_alive_and_unchanged(f);
+	upatch_patch_close(patch);
+}
+
 /* --- targets ---------------------------------------------------------------------------------- */
 
 static void assert_open_refused(struct fixture *f, pid_t pid, enum upatch_reason reason)
@@ -346,6 +380,7 @@ int main(void)
 		victim_test(test_a_foreign_breakpoint_at_the_entry_is_refused),
 		victim_test(test_a_patch_that_is_enabled_already_is_refused),
 		victim_test(test_reverting_what_is_not_enabled_is_refused),
+		victim_test(test_another_build_under_the_same_name_is_refused),
 		victim_test(test_a_process_that_does_not_exist_is_refused),
 		victim_test(test_a_kernel_thread_is_refused),
 		victim_test(test_a_zombie_is_refused),
