@@ -265,8 +265,11 @@ int unload_rest(struct session *session)
 		r = island_wait_empty(session);
 	if (r >= 0 && has_agent)
 		r = agent_wait_empty(session);
-	if (r == -EAGAIN)
+	if (r == -EAGAIN) {
+		diag_debug(session->diag, "target %d: a thread stays in an island or the agent",
+			   (int)session->target->pid);
 		return 0; /* the next run tries again */
+	}
 	if (r >= 0)
 		r = session_borrow(session, &rcall);
 	if (r < 0)

@@ -119,8 +119,12 @@ static bool has_thread_inside(struct session *s, const struct freeze *freeze, wa
 	return false;
 }
 
+/* What has been begun is put in order even when its time is over. */
+static const uint64_t patience = NSEC_PER_SEC;
+
 int walk_wait_outside(struct session *session, walk_is_inside_fn fn)
 {
+	uint64_t deadline = MAX(session->deadline, deadline_in(patience));
 	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
 	struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
 	int r;
@@ -139,7 +143,7 @@ int walk_wait_outside(struct session *session, walk_is_inside_fn fn)
 		freeze_thaw(&freeze);
 		if (!is_anyone_inside)
 			return 0;
-		if (deadline_is_over(session->deadline))
+		if (deadline_is_over(deadline))
 			return -EAGAIN;
 		(void)nanosleep(&pause, NULL); /* woken early is as good */
 	}

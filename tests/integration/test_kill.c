@@ -421,6 +421,63 @@ static void test_killed_at_any_system_call_of_force(void **state)
 }
 
 #define unwinder_test(fn) cmocka_unit_test_setup_teardown(fn, setup_unwinder, fixture_teardown)
+/* --- superseding ------------------------------------------------------------------------------- */
+
+/* What runs is either the one or the other, and the one that does not run can be told from the record. */
+static void assert_one_of_two(struct fixture *f)
+{
+	const char *answer = fixture_ask(f, "secret");
+
+	if (strcmp(answer, "secret 777") != 0)
+		assert_string_equal(answer, "secret 5");
+}
+
+/* Whatever is left is reverted, and nothing stays. */
+static void revert_if_there(struct fixture *f, const char *name)
+{
+	if (upatch_target_revert(f->target, name, NULL, NULL) < 0)
+		fixture_assert_reason(f, UPATCH_E_NOT_APPLIED);
+	fixture_drop_kept(f, name);
+	assert_string_equal(fixture_state(f, name), "none");
+}
+
+static void test_killed_at_any_system_call_of_superseding(void **state)
+{
+	struct scenario s = { .f = *state, .act = ACT_APPLY };
+	struct upatch_patch *other = fixture_patch(s.f, "q", SOURCE_SECRET(5));
+	bool was_killed = true;
+	const char *path;
+
+	path = fixture_build_as(s.f, "p", SOURCE_BOTH, FIXTURE_REPLACE);
+	assert_non_null(path);
+	assert_int_equal(upatch_patch_open(s.f->ctx, path, &s.patch), 0);
+	fixture_remember(s.f);
+	for (; was_killed; s.nr_points++) {
+		assert_true(s.nr_points < POINTS_MAX);
+		if (getenv("UPATCH_TEST_LOG"))
+			print_message("# point %d\n", s.nr_points + 1);
+		assert_int_equal(upatch_target_apply(s.f->target, other, NULL, NULL), 0);
+		was_killed = kill_at(&s, s.nr_points + 1);
+		assert_one_of_two(s.f);
+		if (s.nr_points % 2) {
+			if (upatch_target_apply(s.f->target, s.patch, NULL, NULL) < 0)
+				fixture_assert_reason(s.f, UPATCH_E_EXISTS);
+			fixture_drop_kept(s.f, "q");
+			assert_string_equal(fixture_state(s.f, "q"), "none");
+			assert_answer(s.f, "secret", "secret 777");
+		}
+		revert_if_there(s.f, "p");
+		revert_if_there(s.f, "q");
+		assert_answer(s.f, "secret", "secret 6");
+		fixture_assert_unchanged(s.f);
+	}
+	print_message("# superseding: killed at %d points, survived %d\n", s.nr_points - 1,
+		      s.nr_points - 1);
+	assert_true(s.nr_points > 50);
+	upatch_patch_close(other);
+	upatch_patch_close(s.patch);
+}
+
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -434,6 +491,7 @@ int main(void)
 		victim_test(test_killed_at_any_system_call_of_reversing),
 		victim_test(test_killed_at_any_system_call_of_completing),
 		victim_test(test_killed_at_any_system_call_of_force),
+		victim_test(test_killed_at_any_system_call_of_superseding),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

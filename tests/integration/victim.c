@@ -13,7 +13,7 @@
  *	caller		result of secret() in block_and_call(), between the two waits
  *	coroutine	start one, which suspends itself in suspend_here()
  *	resume		let it go on to its end, and free it
- *	scrub		overwrite what calls have left on stacks, those of threads that exited included
+ *	scrub		overwrite what calls have left on stacks and in freed memory
  *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
  *	eintr		how often that one saw EINTR
  *	seccomp		install a filter that kills the process for mmap(2)
@@ -153,27 +153,32 @@ static void scrub_stack(void)
 		room[i] = 0;
 }
 
+/* On the one stack that the C library keeps of threads that exited. */
 static void *scrubber(void *arg)
 {
 	scrub_stack();
-	pthread_barrier_wait(arg);
-	return NULL;
+	return arg;
 }
 
-/* New threads get the stacks of those that exited: as many at once as the C library may keep. */
-static void scrub_stacks(void)
+/* What was freed, and will be allocated next. */
+static void scrub_heap(void)
 {
-	pthread_t threads[16];
-	pthread_barrier_t barrier;
+	char *blocks[512];
 
-	pthread_barrier_init(&barrier, NULL, sizeof(threads) / sizeof(threads[0]));
-	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++)
-		if (pthread_create(&threads[i], NULL, scrubber, &barrier) != 0)
-			abort();
-	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++)
-		pthread_join(threads[i], NULL);
-	pthread_barrier_destroy(&barrier);
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		blocks[i] = calloc(1, 24 + i / 8 * 16);
+	for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++)
+		free(blocks[i]);
+}
+
+static void scrub(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, scrubber, NULL) != 0 || pthread_join(thread, NULL) != 0)
+		abort();
 	scrub_stack();
+	scrub_heap();
 }
 
 enum {
@@ -288,7 +293,7 @@ static void answer(const char *line)
 		resume_coroutine();
 		printf("resumed %d\n", coroutine_result);
 	} else if (strcmp(line, "scrub\n") == 0) {
-		scrub_stacks();
+		scrub();
 		printf("ok\n");
 	} else if (strcmp(line, "secret\n") == 0) {
 		printf("secret %d\n", secret(2));
