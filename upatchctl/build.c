@@ -20,6 +20,7 @@ enum {
 	KEY_COMPILER,
 	KEY_REPLACE,
 	KEY_STACK_ORDER,
+	KEY_REQUIRE,
 };
 
 struct build_settings {
@@ -28,6 +29,7 @@ struct build_settings {
 	struct string_list cves;
 	struct string_list objects;
 	struct string_list cflags;
+	struct string_list required;
 };
 
 static void build_settings_deinit(struct build_settings *settings)
@@ -36,6 +38,7 @@ static void build_settings_deinit(struct build_settings *settings)
 	string_list_deinit(&settings->cves);
 	string_list_deinit(&settings->objects);
 	string_list_deinit(&settings->cflags);
+	string_list_deinit(&settings->required);
 }
 
 static const struct args_option build_options[] = {
@@ -48,6 +51,7 @@ static const struct args_option build_options[] = {
 	{ KEY_CVE, "cve", "ID", "a CVE that it fixes; may be repeated" },
 	{ KEY_REPLACE, "replace", NULL, "it supersedes all other patches" },
 	{ KEY_STACK_ORDER, "stack-order", "strict|any", "may it be reverted under newer ones" },
+	{ KEY_REQUIRE, "require", "OBJECT", "no other build of that library may be loaded" },
 	{ KEY_CFLAG, "cflag", "FLAG", "a flag for the compiler; may be repeated" },
 	{ KEY_COMPILER, "compiler", "COMMAND", "the compiler; default: $CC or cc" },
 	{},
@@ -99,6 +103,9 @@ static int take_build(struct cli *cli, int key, const char *value, void *userdat
 		if (!settings->opts.strict && strcmp(value, "any") != 0)
 			return cli_usage(cli, "option '--stack-order': '%s' is not strict or any",
 					 value);
+		break;
+	case KEY_REQUIRE:
+		string_list_add(&settings->required, value);
 		break;
 	case KEY_REPLACE:
 		settings->opts.replace = true;
@@ -157,6 +164,7 @@ int verb_build(int argc, char *argv[], void *userdata)
 	settings.opts.cves = settings.cves.items;
 	settings.opts.objects = settings.objects.items;
 	settings.opts.cflags = settings.cflags.items;
+	settings.opts.required = settings.required.items;
 	r = upatch_build(cli->ctx, &settings.opts);
 	if (r < 0) {
 		cli_fail(cli);

@@ -153,6 +153,9 @@ static struct json_object *patch_object(const struct upatch_object_info *info)
 		model_append(relocs, patch_reloc(&info->relocs[i]));
 	model_put_string(object, "name", info->name);
 	model_put_string(object, "build_id", info->build_id);
+	model_put_string(object, "kind", info->is_executable ? "executable" : "library");
+	model_put_string(object, "policy", info->is_required ? "require" : "optional");
+	model_put(object, "code", must(json_object_new_boolean(info->has_code)));
 	model_put_number(object, "payload_size", info->payload_size);
 	model_put(object, "funcs", funcs);
 	model_put(object, "relocs", relocs);

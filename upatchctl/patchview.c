@@ -20,10 +20,8 @@ static const struct table_column patch_fields[] = {
 };
 
 static const struct table_column object_fields[] = {
-	{ "name", "object:" },
-	{ "build_id", "build ID:" },
-	{ "payload_size", "payload bytes:" },
-	{},
+	{ "name", "object:" },	 { "build_id", "build ID:" },	       { "kind", "kind:" },
+	{ "policy", "policy:" }, { "payload_size", "payload bytes:" }, {},
 };
 
 static const struct table_column func_columns[] = {

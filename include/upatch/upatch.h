@@ -72,6 +72,9 @@ struct upatch_reloc_info {
 struct upatch_object_info {
 	const char *name;     /* "" is never used: the executable goes by its name, too */
 	const char *build_id; /* lower-case hex */
+	bool is_executable;   /* it is no library: it never comes or goes */
+	bool is_required;     /* of a library: no other build of it may be loaded */
+	bool has_code;	      /* so that the patch can wait for the library */
 	size_t payload_size;  /* bytes of the ET_REL payload */
 	const struct upatch_func_info *funcs;
 	size_t nr_funcs;
@@ -275,6 +278,13 @@ struct upatch_status_object {
 	uint64_t payload_size;
 	const struct upatch_status_func *funcs;
 	size_t nr_funcs;
+	/*
+	 * "patched"; of a library that is not loaded: "waiting", "refused" (the last time it came),
+	 * "not-needed" (it came in a build that the patch is not for)
+	 */
+	const char *state;
+	const char *reason; /* refused: why; else NULL */
+	int64_t when;	    /* refused, not-needed: CLOCK_REALTIME, seconds; else 0 */
 };
 
 struct upatch_status_patch {
@@ -307,18 +317,20 @@ void upatch_status_free(struct upatch_status *status);
 /* --- build ------------------------------------------------------------------------------------- */
 
 struct upatch_build_options {
-	size_t size;		    /* sizeof(struct upatch_build_options) */
-	const char *output;	    /* path of the .upatch file */
-	const char *name;	    /* of the patch; NULL: the output's name without suffix */
-	const char *version;	    /* or NULL */
-	const char *description;    /* or NULL */
-	const char *const *cves;    /* NULL-terminated, or NULL */
-	const char *const *sources; /* NULL-terminated */
-	const char *const *objects; /* NULL-terminated, "NAME=PATH", or NULL */
-	const char *const *cflags;  /* NULL-terminated, added last, or NULL */
-	const char *compiler;	    /* NULL: $CC or cc */
-	bool replace;		    /* the patch supersedes all others */
-	bool strict;		    /* newer patches of its functions must be reverted first */
+	size_t size;		     /* sizeof(struct upatch_build_options) */
+	const char *output;	     /* path of the .upatch file */
+	const char *name;	     /* of the patch; NULL: the output's name without suffix */
+	const char *version;	     /* or NULL */
+	const char *description;     /* or NULL */
+	const char *const *cves;     /* NULL-terminated, or NULL */
+	const char *const *sources;  /* NULL-terminated */
+	const char *const *objects;  /* NULL-terminated, "NAME=PATH", or NULL */
+	const char *const *cflags;   /* NULL-terminated, added last, or NULL */
+	const char *compiler;	     /* NULL: $CC or cc */
+	bool replace;		     /* the patch supersedes all others */
+	bool strict;		     /* newer patches of its functions must be reverted first */
+	const char *const *required; /* NULL-terminated, libraries of which no other build may be
+					loaded, or NULL */
 };
 
 /**

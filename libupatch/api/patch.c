@@ -38,6 +38,9 @@ static int fill_object(const struct payload *payload, struct upatch_object_info 
 		return -ENOMEM;
 	ret->name = payload->object;
 	(void)build_id_format(&payload->build_id, build_id);
+	ret->is_executable = payload->is_executable;
+	ret->is_required = payload->is_required;
+	ret->has_code = payload->has_code;
 	ret->payload_size = payload->file_size;
 	ret->nr_funcs = payload->nr_funcs;
 	ret->nr_relocs = payload->nr_relocs;

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "base/file.h"
+#include "build/code.h"
 #include "build/compile.h"
 #include "build/fixup.h"
 #include "elf/image.h"
@@ -28,6 +29,8 @@ struct group {
 	size_t alloc_files;
 	uint8_t *bytes; /* joined */
 	size_t size;
+	uint8_t *code; /* of the functions that are replaced */
+	size_t code_size;
 	struct image *image;
 };
 
@@ -239,6 +242,14 @@ static char *patch_name(const struct upatch_build_options *opts)
 	return name;
 }
 
+static bool is_listed(const char *const *list, const char *name)
+{
+	for (; list && *list; list++)
+		if (strcmp(*list, name) == 0)
+			return true;
+	return false;
+}
+
 static int fill_manifest(struct build *b, struct manifest *m)
 {
 	const struct upatch_build_options *opts = b->opts;
@@ -266,8 +277,11 @@ static int fill_manifest(struct build *b, struct manifest *m)
 		m->nr_objects++;
 		m->objects[i].name = strdup(b->groups[i].object);
 		m->objects[i].build_id = *image_build_id(b->groups[i].image);
+		m->objects[i].is_executable = image_is_executable(b->groups[i].image);
+		m->objects[i].is_required = is_listed(opts->required, b->groups[i].object);
 		if (!m->cves || !m->objects[i].name ||
-		    asprintf(&m->objects[i].payload, "%s%zu", CONTAINER_PAYLOAD, i) < 0)
+		    asprintf(&m->objects[i].payload, "%s%zu", CONTAINER_PAYLOAD, i) < 0 ||
+		    asprintf(&m->objects[i].code, "%s%zu", CONTAINER_CODE, i) < 0)
 			return diag_oom(b->d);
 	}
 	return 0;
@@ -276,7 +290,7 @@ static int fill_manifest(struct build *b, struct manifest *m)
 static int write_output(struct build *b)
 {
 	_cleanup_free_ struct container_section *sections =
-		calloc(b->nr_groups + 1, sizeof(*sections));
+		calloc(2 * b->nr_groups + 1, sizeof(*sections));
 	_cleanup_(manifest_deinit) struct manifest manifest = {};
 	_cleanup_free_ uint8_t *bytes = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -293,12 +307,16 @@ static int write_output(struct build *b)
 		return diag_oom(b->d);
 	sections[0] = (struct container_section){ CONTAINER_MANIFEST, (const uint8_t *)text,
 						  strlen(text) };
-	for (size_t i = 0; i < b->nr_groups; i++)
-		sections[i + 1] = (struct container_section){ manifest.objects[i].payload,
-							      b->groups[i].bytes,
-							      b->groups[i].size };
-	r = container_format(sections, b->nr_groups + 1, image_machine(b->groups[0].image), &bytes,
-			     &size);
+	for (size_t i = 0; i < b->nr_groups; i++) {
+		const struct group *group = &b->groups[i];
+
+		sections[2 * i + 1] = (struct container_section){ manifest.objects[i].payload,
+								  group->bytes, group->size };
+		sections[2 * i + 2] = (struct container_section){ manifest.objects[i].code,
+								  group->code, group->code_size };
+	}
+	r = container_format(sections, 2 * b->nr_groups + 1, image_machine(b->groups[0].image),
+			     &bytes, &size);
 	return r < 0 ? diag_oom(b->d) : write_file(b->d, b->opts->output, bytes, size);
 }
 
@@ -312,6 +330,7 @@ static void build_deinit(struct build *b)
 		free(group->files);
 		free(group->object);
 		free(group->bytes);
+		free(group->code);
 		image_unref(group->image);
 	}
 	free(b->groups);
@@ -337,6 +356,9 @@ int build_run(struct diag *d, const struct upatch_build_options *opts)
 		if (r >= 0)
 			r = fixup_payload(d, b.groups[i].image, b.groups[i].object,
 					  b.groups[i].bytes, b.groups[i].size);
+		if (r >= 0)
+			r = code_collect(d, b.groups[i].image, b.groups[i].bytes, b.groups[i].size,
+					 &b.groups[i].code, &b.groups[i].code_size);
 	}
 	if (r >= 0)
 		r = write_output(&b);

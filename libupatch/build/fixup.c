@@ -115,10 +115,16 @@ static int fixup_symbol(struct diag *d, struct image *image, const char *object,
 
 	r = image_symtab(image, d, &symtab);
 	if (r >= 0)
-		r = symtab_find(symtab, d, object, wanted->name, wanted->sympos, SYMBOL_ANY,
-				&symbol);
+		r = symtab_find(symtab, wanted->kind == PAYLOAD_SYMBOL_EXTERN ? NULL : d, object,
+				wanted->name, wanted->sympos, SYMBOL_ANY, &symbol);
+	/* Of another object, then, or of none. */
+	if (r < 0 && r != -ENOMEM && wanted->kind == PAYLOAD_SYMBOL_EXTERN)
+		return 0;
 	if (r < 0)
 		return r;
+	if (wanted->kind == PAYLOAD_SYMBOL_EXTERN &&
+	    (symbol.is_exported || symbol.bind == STB_LOCAL))
+		return 0;
 	sym->st_shndx = PAYLOAD_SHN_LIVEPATCH;
 	sym->st_value = symbol.value;
 	sym->st_size = symbol.size;
@@ -166,6 +172,13 @@ static int fixup_funcs(struct diag *d, struct image *image, const char *object,
 	return r;
 }
 
+/* Private ones, and what may be a global one that the object keeps to itself. */
+static bool is_looked_up(const struct payload_symbol *symbol)
+{
+	return symbol->kind == PAYLOAD_SYMBOL_PRIVATE ||
+	       (symbol->kind == PAYLOAD_SYMBOL_EXTERN && *symbol->name && !symbol->version);
+}
+
 static int fixup_symbols(struct diag *d, struct image *image, const char *object,
 			 const struct payload *payload, uint8_t *bytes)
 {
@@ -178,7 +191,7 @@ static int fixup_symbols(struct diag *d, struct image *image, const char *object
 	for (size_t i = 0; i < payload->nr_symbols && r >= 0; i++) {
 		uint8_t *at = bytes + table.sh_offset + i * sizeof(sym);
 
-		if (payload->symbols[i].kind != PAYLOAD_SYMBOL_PRIVATE)
+		if (!is_looked_up(&payload->symbols[i]))
 			continue;
 		memcpy(&sym, at, sizeof(sym));
 		r = fixup_symbol(d, image, object, &payload->symbols[i], &sym);

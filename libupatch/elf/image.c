@@ -386,7 +386,8 @@ bool image_dynamic(const struct image *image, struct image_range *ret)
 	return true;
 }
 
-bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret)
+/* The @skip-th entry of a tag behind the first one. */
+static bool find_dynamic(const struct image *image, int64_t tag, size_t skip, uint64_t *ret)
 {
 	Elf64_Dyn dyn;
 
@@ -400,7 +401,7 @@ bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret)
 		memcpy(&dyn, bytes, sizeof(dyn));
 		if (dyn.d_tag == DT_NULL)
 			return false;
-		if (dyn.d_tag == tag) {
+		if (dyn.d_tag == tag && !skip--) {
 			*ret = dyn.d_un.d_val;
 			return true;
 		}
@@ -408,19 +409,50 @@ bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret)
 	return false;
 }
 
-const char *image_soname(const struct image *image)
+bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret)
 {
-	uint64_t strtab, size, offset;
+	return find_dynamic(image, tag, 0, ret);
+}
+
+static const char *dynamic_string(const struct image *image, uint64_t offset)
+{
+	uint64_t strtab, size;
 	const uint8_t *bytes;
 
-	if (!image_dynamic_tag(image, DT_SONAME, &offset) ||
-	    !image_dynamic_tag(image, DT_STRTAB, &strtab) ||
+	if (!image_dynamic_tag(image, DT_STRTAB, &strtab) ||
 	    !image_dynamic_tag(image, DT_STRSZ, &size) || offset >= size)
 		return NULL;
 	bytes = image_bytes(image, strtab, size);
 	if (!bytes || !memchr(bytes + offset, '\0', size - offset))
 		return NULL;
 	return (const char *)bytes + offset;
+}
+
+const char *image_soname(const struct image *image)
+{
+	uint64_t offset;
+
+	return image_dynamic_tag(image, DT_SONAME, &offset) ? dynamic_string(image, offset) : NULL;
+}
+
+const char *image_needed(const struct image *image, size_t index)
+{
+	uint64_t offset;
+
+	return find_dynamic(image, DT_NEEDED, index, &offset) ? dynamic_string(image, offset)
+							      : NULL;
+}
+
+bool image_is_executable(const struct image *image)
+{
+	uint64_t flags;
+
+	if (image->ehdr.e_type == ET_EXEC)
+		return true;
+	if (image_dynamic_tag(image, DT_FLAGS_1, &flags) && flags & DF_1_PIE)
+		return true;
+	/* A library that can be run, as libc.so.6, has a name. */
+	return image->has_interp && !image_soname(image);
 }
 
 int image_symtab(struct image *image, struct diag *d, const struct symtab **ret)

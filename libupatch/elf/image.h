@@ -72,6 +72,7 @@ uint16_t image_machine(const struct image *image);
 uint16_t image_type(const struct image *image); /* ET_EXEC or ET_DYN */
 uint64_t image_entry(const struct image *image);
 bool image_has_interp(const struct image *image);
+bool image_is_executable(const struct image *image); /* ET_EXEC, or position independent */
 
 /* PT_LOAD segments, in file order. */
 size_t image_segments(const struct image *image, const struct image_segment **ret);
@@ -115,6 +116,9 @@ bool image_dynamic_tag(const struct image *image, int64_t tag, uint64_t *ret);
 
 /* DT_SONAME, or NULL. */
 const char *image_soname(const struct image *image);
+
+/* The @index-th library that it needs (DT_NEEDED), or NULL. */
+const char *image_needed(const struct image *image, size_t index);
 
 /**
  * image_symtab() - the symbols of the image, loaded at first use

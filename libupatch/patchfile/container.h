@@ -15,6 +15,7 @@ enum {
 
 #define CONTAINER_MANIFEST ".upatch.manifest"
 #define CONTAINER_PAYLOAD ".upatch.payload."
+#define CONTAINER_CODE ".upatch.code."
 
 struct container_section {
 	const char *name;

@@ -129,9 +129,27 @@ static int parse_cves(struct diag *d, struct json_object *root, struct manifest 
 	return 0;
 }
 
+/* One of two words, the first when the key is absent. */
+static int take_choice(struct diag *d, struct json_object *from, const char *key,
+		       const char *const words[2], bool *ret)
+{
+	struct json_object *value;
+	const char *s;
+
+	*ret = false;
+	if (!json_object_object_get_ex(from, key, &value))
+		return 0;
+	s = json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
+	*ret = strcmp(s, words[1]) == 0;
+	return *ret || strcmp(s, words[0]) == 0 ? 0 : raise_bad(d, key, "is no word that we know");
+}
+
 static int parse_object(struct diag *d, struct json_object *from, struct manifest_object *ret)
 {
+	static const char *const kinds[] = { "library", "executable" };
+	static const char *const policies[] = { "optional", "require" };
 	_cleanup_free_ char *build_id = NULL;
+	struct json_object *ignored;
 	int r;
 
 	if (!json_object_is_type(from, json_type_object))
@@ -141,6 +159,12 @@ static int parse_object(struct diag *d, struct json_object *from, struct manifes
 		r = take_string(d, from, "payload", NULL, &ret->payload);
 	if (r >= 0)
 		r = take_string(d, from, "build_id", NULL, &build_id);
+	if (r >= 0 && json_object_object_get_ex(from, "code", &ignored))
+		r = take_string(d, from, "code", NULL, &ret->code);
+	if (r >= 0)
+		r = take_choice(d, from, "kind", kinds, &ret->is_executable);
+	if (r >= 0)
+		r = take_choice(d, from, "policy", policies, &ret->is_required);
 	if (r < 0)
 		return r;
 	if (!*ret->name)
@@ -246,6 +270,7 @@ void manifest_deinit(struct manifest *manifest)
 	for (size_t i = 0; i < manifest->nr_objects; i++) {
 		free(manifest->objects[i].name);
 		free(manifest->objects[i].payload);
+		free(manifest->objects[i].code);
 	}
 	for (size_t i = 0; i < manifest->nr_cves; i++)
 		free(manifest->cves[i]);
@@ -269,7 +294,16 @@ static struct json_object *format_objects(const struct manifest *m)
 		json_object_object_add(
 			o, "build_id",
 			json_object_new_string(build_id_format(&m->objects[i].build_id, hex)));
+		json_object_object_add(o, "kind",
+				       json_object_new_string(m->objects[i].is_executable
+								      ? "executable"
+								      : "library"));
+		if (m->objects[i].is_required)
+			json_object_object_add(o, "policy", json_object_new_string("require"));
 		json_object_object_add(o, "payload", json_object_new_string(m->objects[i].payload));
+		if (m->objects[i].code)
+			json_object_object_add(o, "code",
+					       json_object_new_string(m->objects[i].code));
 		json_object_array_add(list, o);
 	}
 	return list;

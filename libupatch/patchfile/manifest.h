@@ -15,6 +15,9 @@ struct manifest_object {
 	char *name;
 	struct build_id build_id;
 	char *payload; /* name of a section */
+	char *code;    /* likewise, or NULL */
+	bool is_executable;
+	bool is_required; /* policy=require */
 };
 
 struct manifest {

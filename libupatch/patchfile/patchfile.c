@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "base/file.h"
+#include "patchfile/code.h"
 #include "patchfile/container.h"
 #include "patchfile/manifest.h"
 #include "patchfile/payload.h"
@@ -19,6 +20,7 @@ struct file {
 	struct patchfile public;
 	struct manifest manifest;
 	struct payload_storage **storages;
+	struct code *codes;
 };
 
 void patchfile_close(const struct patchfile *file)
@@ -29,6 +31,9 @@ void patchfile_close(const struct patchfile *file)
 		return;
 	for (size_t i = 0; i < f->public.nr_payloads; i++)
 		payload_storage_free(f->storages[i]);
+	for (size_t i = 0; f->codes && i < f->manifest.nr_objects; i++)
+		code_deinit(&f->codes[i]);
+	free(f->codes);
 	free(f->storages);
 	free((void *)f->public.payloads);
 	manifest_deinit(&f->manifest);
@@ -56,6 +61,20 @@ static int read_manifest(struct diag *d, const struct container *container, stru
 	return 0;
 }
 
+static int read_code(struct diag *d, const struct container *container, const char *name,
+		     struct payload *payload, struct code *ret)
+{
+	const struct container_section *section = container_find(container, name);
+
+	if (!section)
+		return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL, "it has no section '%s'",
+				name);
+	payload->has_code = true;
+	/* The array is the storage's, which is ours. */
+	return code_parse(d, section->bytes, section->size, (struct payload_func *)payload->funcs,
+			  payload->nr_funcs, ret);
+}
+
 static int read_payloads(struct diag *d, const struct container *container, struct file *f)
 {
 	const struct manifest *m = &f->manifest;
@@ -63,8 +82,9 @@ static int read_payloads(struct diag *d, const struct container *container, stru
 	int r = 0;
 
 	f->storages = calloc(m->nr_objects, sizeof(struct payload_storage *));
+	f->codes = calloc(m->nr_objects, sizeof(*f->codes));
 	f->public.payloads = payloads;
-	if (!payloads || !f->storages)
+	if (!payloads || !f->storages || !f->codes)
 		return diag_oom(d);
 	for (size_t i = 0; i < m->nr_objects && r >= 0; i++) {
 		const struct container_section *section =
@@ -76,13 +96,17 @@ static int read_payloads(struct diag *d, const struct container *container, stru
 					"it has no section '%s'", m->objects[i].payload);
 		d->scope.object = m->objects[i].name;
 		r = payload_parse(d, section->bytes, section->size, &f->storages[i]);
+		if (r >= 0) {
+			payloads[i] = f->storages[i]->payload;
+			payloads[i].object = m->objects[i].name;
+			payloads[i].build_id = m->objects[i].build_id;
+			payloads[i].is_executable = m->objects[i].is_executable;
+			payloads[i].is_required = m->objects[i].is_required;
+			f->public.nr_payloads++;
+		}
+		if (r >= 0 && m->objects[i].code)
+			r = read_code(d, container, m->objects[i].code, &payloads[i], &f->codes[i]);
 		d->scope = saved;
-		if (r < 0)
-			break;
-		payloads[i] = f->storages[i]->payload;
-		payloads[i].object = m->objects[i].name;
-		payloads[i].build_id = m->objects[i].build_id;
-		f->public.nr_payloads++;
 	}
 	return r;
 }

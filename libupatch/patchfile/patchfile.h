@@ -61,18 +61,36 @@ struct payload_reloc {
 	int64_t addend;
 };
 
-/* One func: an old function and its replacement. */
+/* Contiguous code of an old function. */
+struct payload_piece {
+	uint64_t vaddr;
+	uint64_t size;
+	const uint8_t *bytes;
+};
+
+/*
+ * One func: an old function and its replacement.
+ *
+ * @pieces: [0] is the body, then what the compiler split off; none in a file without code
+ * @padding: bytes behind the body's bytes that belong to nobody
+ */
 struct payload_func {
 	const char *name;
 	uint32_t sympos;
 	uint32_t symbol;    /* index into symbols: the replacement, DEFINED in executable code */
 	uint64_t old_value; /* link-time address of the old function, 0 when unknown */
 	uint64_t old_size;  /* its size, 0 when unknown */
+	const struct payload_piece *pieces;
+	size_t nr_pieces;
+	size_t padding;
 };
 
 struct payload {
 	const char *object;
 	struct build_id build_id;
+	bool is_executable; /* its object: it never comes or goes */
+	bool is_required;   /* other builds of the object are not to be loaded */
+	bool has_code;	    /* all functions have pieces */
 	uint16_t machine;
 	size_t file_size; /* of the ET_REL */
 	const struct payload_section *sections;

@@ -225,6 +225,13 @@ static int read_undefined(struct reader *rd, const GElf_Sym *sym, const char *na
 			       ? 0
 			       : raise_bad(rd, ".symtab", "has a malformed original symbol");
 	}
+	if (sym->st_shndx == PAYLOAD_SHN_LIVEPATCH) {
+		/* A global one that the object does not export: the builder found it. */
+		ret->kind = PAYLOAD_SYMBOL_PRIVATE;
+		ret->value = sym->st_value;
+		ret->name = name;
+		return 0;
+	}
 	at = strchr(name, '@');
 	if (at && at > name) {
 		ret->version = at + strspn(at, "@");

@@ -75,7 +75,7 @@ static void test_inspect_has_the_documented_fields(void **state)
 	assert_keys(json_at(cli->json, "patch"),
 		    "name version description arch replace stack_order cves objects");
 	assert_keys(json_at(cli->json, "patch.objects.0"),
-		    "name build_id payload_size funcs relocs");
+		    "name build_id kind policy code payload_size funcs relocs");
 	assert_keys(json_at(cli->json, "patch.objects.0.funcs.0"),
 		    "name sympos replacement old_value old_size new_size");
 	assert_keys(json_at(cli->json, "patch.objects.0.relocs.0"),
