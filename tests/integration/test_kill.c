@@ -1,23 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fixture.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/user.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
+#include "killer.h"
 #include "sources.h"
 
 /*
  * A tool that is killed at any of its system calls: the victim lives, all its functions are old or
  * all are new, the record tells what is the case, and the next run carries on.
- *
- * Before and behind each one that does something to the victim; those that only read, or wait, leave
- * what the one before them left. With UPATCH_KILL_EVERYWHERE in the environment at those, too.
  */
 
 enum {
@@ -53,108 +45,12 @@ enum {
 	"UPATCH_PRE_UNPATCH(post);\n"                                                              \
 	"UPATCH_POST_UNPATCH(unpost);\n"
 
-/* What the tool does that is killed. */
-enum act {
-	ACT_APPLY,
-	ACT_REVERT,
-	ACT_WAIT,
-	ACT_FORCE,
-};
-
 struct scenario {
 	struct fixture *f;
 	struct upatch_patch *patch;
 	enum act act;
 	int nr_points;
 };
-
-/* In a process of its own: open the victim anew and work on it. */
-static void run_tool(const struct scenario *s)
-{
-	static const struct upatch_options no_wait = { .flags = UPATCH_NO_WAIT };
-	struct upatch_target *target;
-	struct upatch_patch *patch;
-	struct upatch_ctx *ctx;
-	char path[256];
-	int r = -1;
-
-	snprintf(path, sizeof(path), "%s/p.upatch", s->f->dir);
-	if (upatch_ctx_new(&ctx) < 0 || upatch_patch_open(ctx, path, &patch) < 0)
-		_exit(3);
-	/* From here on every system call is a place to die at. */
-	raise(SIGSTOP);
-	if (upatch_target_open(ctx, s->f->pid, &target) < 0)
-		_exit(3);
-	switch (s->act) {
-	case ACT_APPLY:
-		r = upatch_target_apply(target, patch, &no_wait, NULL);
-		break;
-	case ACT_REVERT:
-		r = upatch_target_revert(target, "p", &no_wait, NULL);
-		break;
-	case ACT_WAIT:
-		r = upatch_target_wait(target, &no_wait, NULL);
-		break;
-	case ACT_FORCE:
-		r = upatch_target_force(target, NULL, NULL);
-		break;
-	}
-	_exit(r >= 0 ? 0 : 1);
-}
-
-static bool is_place_to_die(pid_t tool)
-{
-	struct user_regs_struct regs;
-
-	if (getenv("UPATCH_KILL_EVERYWHERE"))
-		return true;
-	assert_int_equal(ptrace(PTRACE_GETREGS, tool, 0, &regs), 0);
-	switch (regs.orig_rax) {
-	case SYS_ptrace:
-	case SYS_pwrite64:
-	case SYS_process_vm_writev:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* Return: true when the tool was killed at its @point-th system call, false when it came through. */
-static bool kill_at(const struct scenario *s, int point)
-{
-	int status;
-	pid_t tool = fork();
-
-	assert_true(tool >= 0);
-	if (tool == 0) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
-		run_tool(s);
-	}
-	assert_int_equal(waitpid(tool, &status, 0), tool);
-	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
-	assert_int_equal(
-		ptrace(PTRACE_SETOPTIONS, tool, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL), 0);
-	for (int stops = 0;;) {
-		int signal = 0;
-
-		assert_int_equal(ptrace(PTRACE_SYSCALL, tool, 0, signal), 0);
-		assert_int_equal(waitpid(tool, &status, 0), tool);
-		if (WIFEXITED(status)) {
-			assert_int_equal(WEXITSTATUS(status), 0);
-			return false;
-		}
-		assert_true(WIFSTOPPED(status));
-		if (WSTOPSIG(status) != (SIGTRAP | 0x80))
-			continue; /* SIGCHLD of the victim's stops: ignored by default */
-		/* Stops come in pairs: before the call, and behind it. */
-		if (is_place_to_die(tool) && ++stops == point)
-			break;
-	}
-	kill(tool, SIGKILL);
-	assert_int_equal(waitpid(tool, &status, 0), tool);
-	assert_true(WIFSIGNALED(status));
-	return true;
-}
 
 /* Return: is the new version running? Half of it must never be. */
 static bool assert_consistent(struct fixture *f)
@@ -222,7 +118,7 @@ static void run_scenario(struct scenario *s)
 			assert_applies(s);
 		if (getenv("UPATCH_TEST_LOG"))
 			print_message("# point %d\n", s->nr_points + 1);
-		was_killed = kill_at(s, s->nr_points + 1);
+		was_killed = killer_kill_at(s->f, s->act, s->nr_points + 1);
 		(void)assert_consistent(s->f);
 		(void)state_of(s->f);
 		/* Either way on must work: try both in turn. */
@@ -290,7 +186,10 @@ static void test_killed_at_any_system_call_of_revert_with_callbacks(void **state
 
 static int setup_unwinder(void **state)
 {
-	*state = fixture_start("unwinder");
+	struct fixture *f = fixture_start("unwinder");
+
+	assert_answer(f, "scrub", "ok");
+	*state = f;
 	return 0;
 }
 
@@ -391,7 +290,7 @@ static void run_with_laggard(void **state, enum act act, const char *name)
 		if (getenv("UPATCH_TEST_LOG"))
 			print_message("# point %d\n", s.nr_points + 1);
 		begin_with_laggard(&s);
-		was_killed = kill_at(&s, s.nr_points + 1);
+		was_killed = killer_kill_at(s.f, s.act, s.nr_points + 1);
 		end_with_laggard(&s);
 	}
 	print_message("# %s with a laggard: killed at %d points, survived %d\n", name,
@@ -457,7 +356,7 @@ static void test_killed_at_any_system_call_of_superseding(void **state)
 		if (getenv("UPATCH_TEST_LOG"))
 			print_message("# point %d\n", s.nr_points + 1);
 		assert_int_equal(upatch_target_apply(s.f->target, other, NULL, NULL), 0);
-		was_killed = kill_at(&s, s.nr_points + 1);
+		was_killed = killer_kill_at(s.f, s.act, s.nr_points + 1);
 		assert_one_of_two(s.f);
 		if (s.nr_points % 2) {
 			if (upatch_target_apply(s.f->target, s.patch, NULL, NULL) < 0)

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef INTEGRATION_KILLER_H
+#define INTEGRATION_KILLER_H
+
+/*
+ * A tool that is killed at one of its system calls: before or behind each one that does something to the
+ * victim; those that only read, or wait, leave what the one before them left. With
+ * UPATCH_KILL_EVERYWHERE in the environment at those, too.
+ */
+
+#include <stdbool.h>
+
+#include "fixture.h"
+
+/* What the tool does, to patch "p" of the fixture's directory. */
+enum act {
+	ACT_APPLY,
+	ACT_REVERT,
+	ACT_WAIT,
+	ACT_FORCE,
+};
+
+/* Return: true when the tool was killed at its @point-th system call, false when it came through. */
+bool killer_kill_at(struct fixture *f, enum act act, int point);
+
+#endif
