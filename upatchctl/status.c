@@ -46,6 +46,16 @@ static const struct table_column patch_columns[] = {
 	{},
 };
 
+static const struct table_column object_columns[] = {
+	{ "pid", "PID", TABLE_RIGHT },
+	{ "patch", "PATCH" },
+	{ "name", "OBJECT" },
+	{ "state", "STATE" },
+	{ "when", "WHEN" },
+	{ "because", "BECAUSE" },
+	{},
+};
+
 static const struct table_column func_columns[] = {
 	{ "pid", "PID", TABLE_RIGHT },
 	{ "patch", "PATCH" },
@@ -73,9 +83,12 @@ static struct json_object *new_row(struct json_object *object)
 	return row;
 }
 
+/* What is not there has no addresses to show. */
 static void add_func_rows(struct json_object *rows, struct json_object *process,
 			  struct json_object *patch, struct json_object *object)
 {
+	if (strcmp(model_string(object, "state"), "patched") != 0)
+		return;
 	for (size_t i = 0; i < model_length(object, "funcs"); i++) {
 		struct json_object *row = new_row(model_at(object, "funcs", i));
 
@@ -86,8 +99,24 @@ static void add_func_rows(struct json_object *rows, struct json_object *process,
 	}
 }
 
-static void add_patch_rows(struct json_object *patches, struct json_object *funcs,
-			   struct json_object *process)
+static void add_object_row(struct json_object *rows, struct json_object *process,
+			   struct json_object *patch, struct json_object *object)
+{
+	struct json_object *row = new_row(object);
+
+	inherit(row, "pid", process, "pid");
+	inherit(row, "patch", patch, "name");
+	model_append(rows, row);
+}
+
+/* The tables that are printed. */
+struct tables {
+	struct json_object *patches;
+	struct json_object *objects;
+	struct json_object *funcs;
+};
+
+static void add_patch_rows(const struct tables *tables, struct json_object *process)
 {
 	for (size_t i = 0; i < model_length(process, "patches"); i++) {
 		struct json_object *patch = model_at(process, "patches", i);
@@ -95,27 +124,45 @@ static void add_patch_rows(struct json_object *patches, struct json_object *func
 
 		inherit(row, "pid", process, "pid");
 		inherit(row, "comm", process, "comm");
-		model_append(patches, row);
-		for (size_t n = 0; n < model_length(patch, "objects"); n++)
-			add_func_rows(funcs, process, patch, model_at(patch, "objects", n));
+		model_append(tables->patches, row);
+		for (size_t n = 0; n < model_length(patch, "objects"); n++) {
+			struct json_object *object = model_at(patch, "objects", n);
+
+			add_object_row(tables->objects, process, patch, object);
+			add_func_rows(tables->funcs, process, patch, object);
+		}
 	}
+}
+
+static bool has_absent(struct json_object *objects)
+{
+	for (size_t i = 0; i < json_object_array_length(objects); i++)
+		if (strcmp(model_string(json_object_array_get_idx(objects, i), "state"),
+			   "patched") != 0)
+			return true;
+	return false;
 }
 
 static void print_processes(const struct cli *cli, FILE *out)
 {
-	struct json_object *patches = model_array();
-	struct json_object *funcs = model_array();
+	const struct tables tables = { model_array(), model_array(), model_array() };
 
 	for (size_t i = 0; i < model_length(cli->model, "processes"); i++)
-		add_patch_rows(patches, funcs, model_at(cli->model, "processes", i));
-	if (json_object_array_length(patches) == 0)
+		add_patch_rows(&tables, model_at(cli->model, "processes", i));
+	if (json_object_array_length(tables.patches) == 0)
 		fputs("no patches\n", out);
-	table_print(out, patches, patch_columns);
-	if (json_object_array_length(funcs) > 0)
+	table_print(out, tables.patches, patch_columns);
+	/* Where all are there, the functions say so. */
+	if (has_absent(tables.objects)) {
 		fputc('\n', out);
-	table_print(out, funcs, func_columns);
-	json_object_put(patches);
-	json_object_put(funcs);
+		table_print(out, tables.objects, object_columns);
+	}
+	if (json_object_array_length(tables.funcs) > 0)
+		fputc('\n', out);
+	table_print(out, tables.funcs, func_columns);
+	json_object_put(tables.patches);
+	json_object_put(tables.objects);
+	json_object_put(tables.funcs);
 }
 
 /* --- model ----------------------------------------------------------------------------------- */
@@ -140,6 +187,12 @@ static struct json_object *object_object(const struct upatch_status_object *stat
 		model_append(funcs, func_object(&status->funcs[i]));
 	model_put_string(object, "name", status->name);
 	model_put_string(object, "build_id", status->build_id);
+	model_put_string(object, "state", status->state);
+	model_put_string(object, "because", status->reason);
+	if (status->when)
+		model_put_time(object, "when", (uint64_t)status->when);
+	else
+		model_put(object, "when", NULL);
 	model_put_address(object, "payload_addr", status->payload_addr);
 	model_put_number(object, "payload_size", status->payload_size);
 	model_put(object, "funcs", funcs);

@@ -21,8 +21,9 @@
 #include <stdint.h>
 
 enum {
-	UPATCH_ABI_VERSION = 2,
-	UPATCH_REGIONS_MAX = 512,
+	UPATCH_ABI_VERSION = 3,
+	UPATCH_REGIONS_MAX = 640,
+	UPATCH_REGIONS_HOST = 384, /* those from here on are the agent's to make */
 	UPATCH_PATCHES_MAX = 128,
 	UPATCH_LAGGARD_BUCKETS = 16384,
 	UPATCH_NAME_SIZE = 64,
@@ -44,7 +45,6 @@ enum {
 #define UPATCH_RECORD_MAGIC "upatchRC"
 #define UPATCH_META_MAGIC "upatchPM"
 #define UPATCH_ISLAND_MAGIC "upatchIS"
-#define UPATCH_AGENT_MAGIC "upatchAG"
 
 /* --- laggards ----------------------------------------------------------------------------- */
 
@@ -98,6 +98,8 @@ enum upatch_region_kind {
 	UPATCH_REGION_PAYLOAD,
 	UPATCH_REGION_ISLAND,
 	UPATCH_REGION_AGENT,
+	UPATCH_REGION_TEMPLATE,
+	UPATCH_REGION_HOOKS,
 };
 
 enum upatch_region_state {
@@ -208,6 +210,12 @@ struct upatch_meta_func {
 };
 
 /*
+ * Of a library that may come and go there are several, for as many copies of it at a time: absent ones
+ * have no addresses, nor do their functions.
+ *
+ * @start:     0: absent
+ * @template_addr: struct upatch_template that it is made from; 0: it stays as long as the process does
+ * @first_func: its functions are in a row
  * @callbacks: by kind of callback - 1; 0: none
  * @callback_arg_addr: struct upatch_callback, what they are given
  * @frame_object_addr: room for a struct object of each copy of libgcc, 0: nothing to be registered
@@ -236,6 +244,20 @@ struct upatch_meta_object {
 	uint32_t reserved;
 	uint64_t states_addr; /* array of struct upatch_state in the payload, 0: none */
 	uint64_t nr_states;
+	uint64_t template_addr;
+	uint32_t template_size;
+	uint32_t first_func;
+	uint32_t nr_funcs;
+	uint32_t flags; /* enum upatch_object_flags */
+};
+
+enum upatch_object_flags {
+	UPATCH_OBJECT_REQUIRED = 1, /* another build of it is not to be loaded */
+};
+
+/* Of a library that may come and go: how many copies can be patched at a time. */
+enum {
+	UPATCH_COPIES_MAX = 4,
 };
 
 /* A system state, as UPATCH_STATE() in <upatch/livepatch.h> lays it out in a payload. */
@@ -314,51 +336,6 @@ struct upatch_island {
 	uint64_t object_start;
 	uint64_t object_end;
 	struct upatch_slot slots[];
-};
-
-/* --- agent --------------------------------------------------------------------------------------- */
-
-enum {
-	UPATCH_AGENT_VERSION = 1,
-	UPATCH_AGENT_EXPORTS_MAX = 8,
-	UPATCH_AGENT_NAME_SIZE = 32,
-};
-
-/* A function for payloads to call. */
-struct upatch_agent_export {
-	char name[UPATCH_AGENT_NAME_SIZE];
-	uint32_t offset;
-};
-
-/*
- * At the start of the agent's text. Sizes are multiples of a page, offsets count from here.
- *
- * @data_size: of the rw- part, which follows the text and begins with struct upatch_agent_data
- * @fork_offset: of the pages that a forked child must find zeroed: madvise(2), MADV_WIPEONFORK
- */
-struct upatch_agent {
-	uint8_t magic[8];
-	uint32_t version;
-	uint32_t text_size;
-	uint32_t data_size;
-	uint32_t fork_offset;
-	uint32_t fork_size;
-	uint32_t eh_frame_hdr_offset;
-	uint32_t eh_frame_hdr_size;
-	uint32_t nr_exports;
-	struct upatch_agent_export exports[UPATCH_AGENT_EXPORTS_MAX];
-};
-
-/*
- * What the host and the agent tell each other.
- *
- * @record_addr: written by the host before the first call
- * @nr_shadows: number of shadow variables: while there are any, the agent stays
- */
-struct upatch_agent_data {
-	uint64_t record_addr;
-	uint64_t nr_shadows;
-	uint64_t reserved[6];
 };
 
 #endif

@@ -83,7 +83,10 @@ enum upatch_exit {
 	X(UNRELIABLE,      "unreliable",       UPATCH_EXIT_PENDING, "wait with upatchctl wait, see upatchctl threads, switch it with upatchctl force, or revert") \
 	X(STATE,           "state",            UPATCH_EXIT_REFUSED, "use a patch that knows the system states of the enabled ones, or revert these first") \
 	X(SUSPENDED,       "suspended",        UPATCH_EXIT_PENDING, "try again when the coroutine has left the function, or without --scan-memory") \
-	X(STACK_ORDER,     "stack-order",      UPATCH_EXIT_REFUSED, "revert the newer patches first")
+	X(STACK_ORDER,     "stack-order",      UPATCH_EXIT_REFUSED, "revert the newer patches first") \
+	/* libraries that come and go */ \
+	X(NOT_FOLLOWED,    "not-followed",     UPATCH_EXIT_REFUSED, "apply the patch when the library is loaded") \
+	X(LOADING,         "loading",          UPATCH_EXIT_PENDING, "a thread of the target is loading or unloading a library: try again")
 /* clang-format on */
 
 enum upatch_reason {

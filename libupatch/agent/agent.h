@@ -25,7 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <upatch/abi.h>
+#include <upatch/abi_agent.h>
 
 typedef int (*agent_ctor)(void *obj, void *data, void *ctor_data);
 typedef void (*agent_dtor)(void *obj, void *data);
@@ -37,12 +37,7 @@ extern struct upatch_agent_data agent_data;
 /* --- the lock (lock.c) ---------------------------------------------------------------------- */
 
 /* Zero in a forked child. */
-struct agent_fork {
-	uint32_t lock;	/* 0: free, 1: held, 2: held and waited for */
-	uint32_t owner; /* TID, 0: none */
-	uint32_t readers[2];
-};
-extern struct agent_fork agent_fork;
+extern struct upatch_agent_fork agent_fork;
 
 enum agent_lock_outcome {
 	AGENT_LOCK_FAILED = 0, /* this thread holds it: a constructor or destructor calls us */
@@ -71,16 +66,36 @@ void memory_abandon(void);
 enum {
 	SYS_PROT_READ = 1,
 	SYS_PROT_WRITE = 2,
+	SYS_PROT_EXEC = 4,
 	SYS_MAP_PRIVATE = 0x02,
 	SYS_MAP_ANONYMOUS = 0x20,
+	SYS_MAP_FIXED_NOREPLACE = 0x100000,
 	SYS_FUTEX_WAIT_PRIVATE = 128,
 	SYS_FUTEX_WAKE_PRIVATE = 129,
 	SYS_SIG_BLOCK = 0,
 	SYS_SIG_SETMASK = 2,
+	SYS_AT_FDCWD = -100,
+	SYS_O_RDWR = 2,
+	SYS_O_CLOEXEC = 02000000,
+	SYS_CLOCK_REALTIME = 0,
+	AGENT_ENOENT = -2,
+	AGENT_ENOMEM = -12,
+	AGENT_EEXIST = -17,
+	AGENT_ENOSPC = -28,
+};
+
+struct sys_timespec {
+	int64_t sec;
+	int64_t nsec;
 };
 
 long sys_mmap(void *addr, size_t size, long prot, long flags, long fd, long offset);
+long sys_mprotect(void *addr, size_t size, long prot);
 long sys_munmap(void *addr, size_t size);
+long sys_openat(long dir, const char *path, long flags, long mode);
+long sys_close(long fd);
+long sys_pwrite(long fd, const void *bytes, size_t size, uint64_t offset);
+long sys_clock_gettime(long clock, struct sys_timespec *ret);
 long sys_futex(uint32_t *word, long op, uint32_t value, const void *timeout);
 long sys_rt_sigprocmask(long how, const uint64_t *set, uint64_t *ret_old, size_t size);
 long sys_gettid(void);

@@ -8,7 +8,7 @@
  */
 
 #include <stddef.h>
-#include <upatch/abi.h>
+#include <upatch/abi_agent.h>
 
 extern const unsigned char agent_blob[];
 extern const size_t agent_blob_size;

@@ -21,7 +21,7 @@
 	.hidden agent_head
 agent_head:
 	.ascii "upatchAG"
-	.long 1				/* version */
+	.long 2				/* version */
 	OFFSET agent_text_end
 	OFFSET agent_data_size_from_head
 	OFFSET agent_fork_start
@@ -37,7 +37,13 @@ exports:
 	EXPORT upatch_shadow_free_all
 	EXPORT upatch_state_get_at
 	EXPORT upatch_state_get_prev_at
+	EXPORT dl_catch
+	EXPORT dl_brk
+	EXPORT dl_scan
+	EXPORT dl_callback
+	EXPORT dl_forget
+	EXPORT dl_probe
 exports_end:
-	.zero 8 * 36 - (exports_end - exports)
+	.zero 16 * 36 - (exports_end - exports)
 
 	.section .note.GNU-stack, "", @progbits

@@ -15,7 +15,7 @@ enum {
 };
 
 /* In .bss, but in pages of its own: agent.lds. */
-struct agent_fork agent_fork __attribute__((section(".bss.upatch_fork")));
+struct upatch_agent_fork agent_fork __attribute__((section(".bss.upatch_fork")));
 
 /* Somebody is changing something; survives fork(2), unlike the lock. */
 static uint32_t is_changing;

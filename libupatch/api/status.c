@@ -10,7 +10,9 @@
 #include "base/deadline.h"
 #include "base/export.h"
 #include "elf/image.h"
+#include "livepatch/agent.h"
 #include "livepatch/laggards.h"
+#include "livepatch/library.h"
 #include "livepatch/record.h"
 #include "livepatch/session.h"
 #include "target/target.h"
@@ -137,7 +139,81 @@ static int fill_blocked(const struct session *s, const struct laggards *laggards
 	return 0;
 }
 
-static int fill_patch(const struct session *s, const struct laggards *laggards, size_t index,
+/* What the agent last did about a patch and a library that is not there now. */
+static const struct upatch_event *last_event(const struct upatch_agent_data *data, uint64_t seq,
+					     const char *object)
+{
+	const struct upatch_event *last = NULL;
+
+	for (size_t i = 0; i < UPATCH_EVENTS_MAX; i++) {
+		const struct upatch_event *e = &data->events[i];
+
+		if (e->number && e->seq == seq && e->kind != UPATCH_EVENT_CALLBACK &&
+		    strncmp(e->object, object, sizeof(e->object) - 1) == 0 &&
+		    (!last || e->number > last->number))
+			last = e;
+	}
+	return last;
+}
+
+static void fill_absent(const struct upatch_agent_data *data, uint64_t seq,
+			struct upatch_status_object *ret)
+{
+	const struct upatch_event *e = last_event(data, seq, ret->name);
+
+	switch (e ? e->kind : 0) {
+	case UPATCH_EVENT_REFUSED:
+	case UPATCH_EVENT_UNPATCHED:
+		ret->state = "refused";
+		ret->reason = library_refused_text((enum upatch_refused)e->reason);
+		ret->when = e->when;
+		break;
+	case UPATCH_EVENT_OTHER_BUILD:
+		ret->state = "not-needed";
+		ret->when = e->when;
+		break;
+	default:
+		ret->state = "waiting";
+	}
+}
+
+/* Of the copies of a library those that are there; if there are none, one. */
+static bool is_shown(const struct upatch_meta *meta, uint32_t index)
+{
+	const struct upatch_meta_object *objects = meta_objects(meta);
+
+	if (meta_object_is_here(&objects[index]))
+		return true;
+	for (uint32_t i = 0; i < meta->nr_objects; i++)
+		if (objects[i].template_addr == objects[index].template_addr &&
+		    (i < index || meta_object_is_here(&objects[i])))
+			return false;
+	return true;
+}
+
+static int fill_object(const struct session *s, const struct upatch_agent_data *data,
+		       const struct upatch_meta *meta, uint32_t index,
+		       struct upatch_status_object *ret)
+{
+	const struct upatch_meta_object *o = &meta_objects(meta)[index];
+	struct build_id id = { .size = (uint8_t)o->build_id_size };
+	char hex[2 * BUILD_ID_MAX + 1];
+
+	memcpy(id.bytes, o->build_id, sizeof(o->build_id));
+	ret->name = strdup(meta_string(meta, o->name));
+	ret->build_id = strdup(build_id_format(&id, hex));
+	if (!ret->name || !ret->build_id)
+		return -ENOMEM;
+	ret->payload_addr = o->payload_addr;
+	ret->payload_size = o->payload_size;
+	ret->state = "patched";
+	if (!meta_object_is_here(o))
+		fill_absent(data, meta->seq, ret);
+	return fill_funcs(&s->record, meta, index, ret);
+}
+
+static int fill_patch(const struct session *s, const struct laggards *laggards,
+		      const struct upatch_agent_data *data, size_t index,
 		      struct upatch_status_patch *ret)
 {
 	const struct record *record = &s->record;
@@ -157,21 +233,9 @@ static int fill_patch(const struct session *s, const struct laggards *laggards, 
 	ret->forced = entry->flags & UPATCH_PATCH_FORCED;
 	ret->seq = meta->seq;
 	ret->enabled_at = meta->enabled_at;
-	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++) {
-		const struct upatch_meta_object *o = &meta_objects(meta)[i];
-		struct build_id id = { .size = (uint8_t)o->build_id_size };
-		char hex[2 * BUILD_ID_MAX + 1];
-
-		memcpy(id.bytes, o->build_id, sizeof(o->build_id));
-		ret->nr_objects++;
-		objects[i].name = strdup(meta_string(meta, o->name));
-		objects[i].build_id = strdup(build_id_format(&id, hex));
-		if (!objects[i].name || !objects[i].build_id)
-			return -ENOMEM;
-		objects[i].payload_addr = o->payload_addr;
-		objects[i].payload_size = o->payload_size;
-		r = fill_funcs(record, meta, i, &objects[i]);
-	}
+	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++)
+		if (is_shown(meta, i))
+			r = fill_object(s, data, meta, i, &objects[ret->nr_objects++]);
 	if (r >= 0 && record_find_open(record) == (int)index)
 		r = fill_blocked(s, laggards, ret);
 	return r;
@@ -195,7 +259,7 @@ static int compare_seq(const void *a, const void *b)
 }
 
 static int fill_patches(const struct session *s, const struct laggards *laggards,
-			struct upatch_status *ret)
+			const struct upatch_agent_data *data, struct upatch_status *ret)
 {
 	const struct record *record = &s->record;
 	struct upatch_status_patch *patches = calloc(UPATCH_PATCHES_MAX, sizeof(*patches));
@@ -210,7 +274,7 @@ static int fill_patches(const struct session *s, const struct laggards *laggards
 		if (record->head->patches[i].state == UPATCH_PATCH_FREE)
 			continue;
 		ret->nr_patches++;
-		r = record->metas[i] ? fill_patch(s, laggards, i, patch)
+		r = record->metas[i] ? fill_patch(s, laggards, data, i, patch)
 				     : fill_nameless(record, i, patch);
 	}
 	qsort(patches, ret->nr_patches, sizeof(*patches), compare_seq);
@@ -221,16 +285,21 @@ static int fill_patches(const struct session *s, const struct laggards *laggards
 static int read_target(struct session *s, struct upatch_status *ret)
 {
 	struct laggards laggards = { .index = -1 };
+	struct upatch_agent_data data = {};
 	int r;
 
 	r = target_check_alive(s->target);
 	if (r >= 0)
 		r = target_maps(s->target, &s->maps);
 	if (r >= 0)
-		r = record_read(s->target, &s->maps, &s->record);
+		r = session_read_record(s);
+	if (r >= 0 && s->record.addr && agent_region(s) >= 0)
+		r = agent_read_data(s, &data);
+	if (r >= 0)
+		library_report(s);
 	if (r >= 0 && s->record.addr && record_find_open(&s->record) >= 0)
 		r = laggards_read(s, &laggards);
-	if (r >= 0 && fill_patches(s, &laggards, ret) < 0)
+	if (r >= 0 && fill_patches(s, &laggards, &data, ret) < 0)
 		r = diag_oom(s->diag);
 	laggards_deinit(&laggards);
 	return r;

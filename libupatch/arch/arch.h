@@ -18,6 +18,7 @@ struct diag;
 enum {
 	ARCH_ENTRY_MAX = 16, /* bytes that an entry patch overwrites, at most */
 	ARCH_INSN_MAX = 16,  /* instructions that a gateway relocates, at most */
+	ARCH_SLOT_TEXT_MAX = 512,
 };
 
 /* --- function entries ------------------------------------------------------------------- */
@@ -54,6 +55,7 @@ struct arch_insn {
  *		 is shorter than the jump and padding follows, @size
  * @old:	 the bytes at @addr now, for the comparison before the write
  * @gateway_size: bytes of the gateway, at most the slot's room for it
+ * @disps:	 offsets in the gateway of 32 bits each that are distances to the object
  */
 struct arch_entry {
 	uint64_t addr;
@@ -63,6 +65,8 @@ struct arch_entry {
 	uint8_t gateway_size;
 	uint8_t old[ARCH_ENTRY_MAX];
 	struct arch_insn insns[ARCH_INSN_MAX];
+	uint8_t nr_disps;
+	uint8_t disps[ARCH_INSN_MAX + 1];
 };
 
 /* --- slots ---------------------------------------------------------------------------------- */
@@ -203,12 +207,14 @@ struct arch_ops {
 	 */
 	int (*entry_jump)(const struct arch_entry *entry, uint64_t to, uint8_t *buf);
 
+	uint8_t jump_disp; /* offset in it of the 32 bits that are the distance */
+
 	/**
 	 * @gateway_write: relocate the overwritten instructions
 	 * @buf: layout->gateway_room bytes, the unused rest is filled with trapping bytes
 	 *
 	 * The code at @gateway_addr does what the original entry did and goes on behind it.
-	 * Fills entry->insns and entry->gateway_size. Its size does not depend on @gateway_addr.
+	 * Fills entry->insns, entry->gateway_size and entry->disps. Its size does not depend on @gateway_addr.
 	 *
 	 * Return: unraised, 0, -ERANGE when an operand is out of reach, -EINVAL when an instruction
 	 * cannot be relocated (never for a planned entry), -ENOMEM.
@@ -241,6 +247,14 @@ struct arch_ops {
 			  enum arch_slot_flags flags, uint8_t *buf);
 
 	/**
+	 * @guard_write: let through what is called with a null first argument only
+	 * For a hook, whose slot has no use for its dispatcher: code that jumps to the stub, or else
+	 * goes on in the gateway, with nothing in between.
+	 * @text: of the slot. Return: offset of it, where the entry jump is to lead.
+	 */
+	unsigned int (*guard_write)(uint8_t *text);
+
+	/**
 	 * @slot_depth: bytes a thread has on its stack above its return address
 	 * @offset: its PC within a slot's stub or dispatcher
 	 * Return: bytes, or -EINVAL when @offset is not the start of an instruction there.
@@ -256,6 +270,12 @@ struct arch_ops {
 
 	/** @reloc_need: what @type needs. Return: enum arch_reloc_need, or -EINVAL if unknown. */
 	int (*reloc_need)(uint32_t type);
+
+	/**
+	 * @reloc_fixup: how @type stores a symbol's value, address or offset in the field itself
+	 * Return: enum upatch_fixup_type, or -EINVAL: it does not, or not in a way a template can.
+	 */
+	int (*reloc_fixup)(uint32_t type);
 
 	/** @reloc_name: "R_X86_64_PC32", or NULL */
 	const char *(*reloc_name)(uint32_t type);

@@ -2,18 +2,23 @@
 #include "livepatch/agent.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <upatch/abi_agent.h>
 
 #include "agent/blob.h"
 #include "arch/arch.h"
+#include "base/cleanup.h"
 #include "base/diag.h"
 #include "livepatch/plan.h"
 #include "livepatch/region.h"
 #include "livepatch/session.h"
+#include "livepatch/template.h"
 #include "livepatch/walk.h"
 #include "patchfile/patchfile.h"
+#include "target/freeze.h"
 #include "target/target.h"
 #include "target/unwind.h"
 
@@ -28,7 +33,8 @@ static const struct upatch_agent_export *find_export(const struct upatch_agent *
 
 bool agent_has_export(const char *name)
 {
-	return find_export(agent_blob_head(), name);
+	return strncmp(name, "upatch_", strlen("upatch_")) == 0 &&
+	       find_export(agent_blob_head(), name);
 }
 
 static const struct upatch_region *region_of(const struct session *s)
@@ -49,16 +55,16 @@ int agent_region(const struct session *session)
 	return -ENOENT;
 }
 
-static bool has_addr(const struct session *s, uint64_t addr)
+bool agent_has_addr(const struct session *session, uint64_t addr)
 {
-	const struct upatch_region *region = region_of(s);
+	const struct upatch_region *region = region_of(session);
 
 	return region && addr >= region->addr && addr - region->addr < region->text_size;
 }
 
 int agent_wait_empty(struct session *session)
 {
-	return walk_wait_outside(session, has_addr);
+	return walk_wait_outside(session, agent_has_addr, WALK_DOUBT_INSIDE);
 }
 
 /* --- its head: from the target's memory, so every number is checked ------------------------- */
@@ -71,6 +77,10 @@ static bool is_valid(const struct upatch_agent *head, const struct upatch_region
 	    head->data_size < sizeof(struct upatch_agent_data) ||
 	    head->eh_frame_hdr_offset > head->text_size ||
 	    head->eh_frame_hdr_size > head->text_size - head->eh_frame_hdr_offset ||
+	    head->fork_offset < head->text_size || head->fork_offset > region->size ||
+	    head->fork_offset % UPATCH_PAGE_SIZE ||
+	    sizeof(struct upatch_agent_fork) > region->size - head->fork_offset ||
+	    head->fork_size > region->size - head->fork_offset ||
 	    head->nr_exports > UPATCH_AGENT_EXPORTS_MAX)
 		return false;
 	for (uint32_t i = 0; i < head->nr_exports; i++)
@@ -98,6 +108,8 @@ static int read_head(struct session *s, struct upatch_agent *ret)
 
 static bool is_needed(const struct plan *plan)
 {
+	if (plan->nr_templates)
+		return true;
 	for (size_t i = 0; i < plan->nr_objects; i++)
 		for (size_t n = 0; n < plan->objects[i].payload->nr_symbols; n++)
 			if (plan->objects[i].load.symbols[n].is_agent)
@@ -105,25 +117,33 @@ static bool is_needed(const struct plan *plan)
 	return false;
 }
 
+static int settle_object(struct session *s, const struct plan_object *o,
+			 const struct upatch_agent *head)
+{
+	for (size_t n = 0; n < o->payload->nr_symbols; n++) {
+		const char *name = o->payload->symbols[n].name;
+		const struct upatch_agent_export *export = find_export(head, name);
+
+		if (!o->load.symbols[n].is_agent)
+			continue;
+		if (!export)
+			return diag_err(s->diag, -EPROTO, UPATCH_E_RECORD_VERSION, NULL,
+					"its agent does not offer '%s'", name);
+		o->load.symbols[n].value = region_of(s)->addr + export->offset;
+	}
+	return 0;
+}
+
 static int settle_symbols(struct session *s, const struct plan *plan,
 			  const struct upatch_agent *head)
 {
-	for (size_t i = 0; i < plan->nr_objects; i++) {
-		const struct plan_object *o = &plan->objects[i];
+	int r = 0;
 
-		for (size_t n = 0; n < o->payload->nr_symbols; n++) {
-			const char *name = o->payload->symbols[n].name;
-			const struct upatch_agent_export *export = find_export(head, name);
-
-			if (!o->load.symbols[n].is_agent)
-				continue;
-			if (!export)
-				return diag_err(s->diag, -EPROTO, UPATCH_E_RECORD_VERSION, NULL,
-						"its agent does not offer '%s'", name);
-			o->load.symbols[n].value = region_of(s)->addr + export->offset;
-		}
-	}
-	return 0;
+	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++)
+		r = settle_object(s, &plan->objects[i], head);
+	for (size_t i = 0; i < plan->nr_templates && r >= 0; i++)
+		r = settle_object(s, plan->templates[i].object, head);
+	return r;
 }
 
 /* A forked child must find the lock free: see agent/agent.h. */
@@ -188,6 +208,95 @@ int agent_map(struct session *session, const struct plan *plan, struct rcall *rc
 		r = write_blob(session, rcall->thread->tid,
 			       session->record.head->regions[index].addr);
 	return r < 0 ? r : settle_symbols(session, plan, blob);
+}
+
+uint64_t agent_export_addr(struct session *session, const char *name)
+{
+	const struct upatch_agent_export *export;
+	struct upatch_agent head;
+
+	if (read_head(session, &head) != 0)
+		return 0;
+	export = find_export(&head, name);
+	return export ? region_of(session)->addr + export->offset : 0;
+}
+
+int agent_read_data(struct session *session, struct upatch_agent_data *ret)
+{
+	const struct upatch_region *region = region_of(session);
+	int r;
+
+	r = region ? target_read(session->target, region->addr + region->text_size, ret,
+				 sizeof(*ret))
+		   : -ENOENT;
+	return r < 0 ? diag_err(session->diag, r, UPATCH_E_GONE, NULL, "cannot read its agent") : 0;
+}
+
+int agent_store_data(struct session *session, size_t offset, const void *field, size_t size)
+{
+	const struct upatch_region *region = region_of(session);
+
+	return target_write(session->target, 0, region->addr + region->text_size + offset, field,
+			    size);
+}
+
+static int read_fork(struct session *s, struct upatch_agent_fork *ret, uint64_t *ret_addr)
+{
+	struct upatch_agent head;
+
+	if (read_head(s, &head) != 0)
+		return -ENOENT;
+	*ret_addr = region_of(s)->addr + head.fork_offset;
+	return target_read(s->target, *ret_addr, ret, sizeof(*ret));
+}
+
+bool agent_is_busy(struct session *session)
+{
+	struct upatch_agent_fork shared;
+	uint64_t addr;
+
+	return read_fork(session, &shared, &addr) == 0 && shared.dl_lock;
+}
+
+/* @tid: 0: any; between taking the lock and saying so a thread is nobody in particular. */
+static bool is_inside(struct session *s, const struct freeze *freeze, uint32_t tid)
+{
+	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
+
+	for (size_t i = 0; stack && i < freeze->nr; i++) {
+		const struct thread *thread = &freeze->threads[i];
+
+		if ((tid && (uint32_t)thread->tid != tid) || thread->state == THREAD_GONE)
+			continue;
+		if (walk_thread(s, thread, stack) != UNWIND_COMPLETE && tid)
+			return true;
+		for (size_t n = 0; n < stack->nr; n++)
+			if (agent_has_addr(s, stack->frames[n].pc))
+				return true;
+	}
+	return !stack;
+}
+
+int agent_break_lock(struct session *session)
+{
+	struct upatch_agent_fork shared;
+	struct freeze freeze;
+	uint64_t addr;
+	int r;
+
+	r = session_prepare_unwinder(session);
+	if (r >= 0)
+		r = session_freeze(session, &freeze);
+	if (r < 0)
+		return r;
+	if (read_fork(session, &shared, &addr) == 0 && shared.dl_lock &&
+	    !is_inside(session, &freeze, shared.dl_owner)) {
+		shared.dl_lock = shared.dl_owner = shared.dl_depth = 0;
+		r = target_write(session->target, freeze_any(&freeze), addr, &shared,
+				 sizeof(shared));
+	}
+	freeze_thaw(&freeze);
+	return r;
 }
 
 bool agent_is_idle(struct session *session)

@@ -8,17 +8,19 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct plan;
 struct rcall;
 struct session;
+struct upatch_agent_data;
 
 /* Does the agent offer a function of that name? Names of its are looked up nowhere else. */
 bool agent_has_export(const char *name);
 
 /**
- * agent_map() - see that the target has an agent, if the plan's payloads refer to one
+ * agent_map() - see that the target has an agent, if the plan's payloads refer to one or it has templates
  * Sets their symbols. One that is there already is used, whoever made it.
  *
  * Return: 0, or -errno raised: UPATCH_E_NO_ROOM, UPATCH_E_RCALL, UPATCH_E_RECORD_VERSION. The
@@ -26,8 +28,24 @@ bool agent_has_export(const char *name);
  */
 int agent_map(struct session *session, const struct plan *plan, struct rcall *rcall);
 
+/* Address of a function of it, 0: none. It is mapped. */
+uint64_t agent_export_addr(struct session *session, const char *name);
+
+/* What it and the host tell each other, struct upatch_agent_data. Return: 0, or -errno raised. */
+int agent_read_data(struct session *session, struct upatch_agent_data *ret);
+int agent_store_data(struct session *session, size_t offset, const void *field, size_t size);
+
+/* Is a thread changing the record, for a library that comes or goes? */
+bool agent_is_busy(struct session *session);
+
+/* A function of the agent was given up: nobody will give its lock back. Return: 0, or -errno raised. */
+int agent_break_lock(struct session *session);
+
 /* Index of its region in the record, or -ENOENT, unraised. */
 int agent_region(const struct session *session);
+
+/* Is that an address in its code? */
+bool agent_has_addr(const struct session *session, uint64_t addr);
 
 /**
  * agent_wait_empty() - wait until no thread is in the agent

@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
+#include "livepatch/agent.h"
 #include "livepatch/backtrace.h"
 #include "livepatch/session.h"
 #include "livepatch/walk.h"
@@ -61,6 +62,20 @@ static bool is_delicate(const struct backtrace_name *name)
 	return false;
 }
 
+/*
+ * What constructors and destructors do is their own affair: the dynamic linker's lock, if it is held, is
+ * the thread's own, which may take it again.
+ */
+static bool runs_constructors(const struct backtrace_name *name)
+{
+	static const char *const names[] = { "_dl_init", "call_init", "_dl_fini", "_dl_call_fini" };
+
+	for (size_t i = 0; name->object && name->function && i < ARRAY_SIZE(names); i++)
+		if (has_prefix(name->object, "ld-") && strcmp(name->function, names[i]) == 0)
+			return true;
+	return false;
+}
+
 struct chooser {
 	struct session *session;
 	struct maps maps; /* as of now: stacks are made and grow */
@@ -86,7 +101,12 @@ static bool is_suitable(struct target *target, const struct thread *thread, void
 		const struct unwind_frame *frame = &c->stack->frames[i];
 		struct backtrace_name name;
 
+		/* It may be changing what we would have it change. */
+		if (agent_has_addr(c->session, frame->pc))
+			return false;
 		backtrace_name(c->session, frame->is_exact ? frame->pc : frame->pc - 1, &name);
+		if (i && runs_constructors(&name))
+			break;
 		if (is_delicate(&name))
 			return false;
 	}

@@ -8,6 +8,7 @@
 
 #include "base/diag.h"
 #include "livepatch/call.h"
+#include "livepatch/library.h"
 #include "livepatch/session.h"
 #include "target/target.h"
 
@@ -113,6 +114,26 @@ static void run_void(struct session *s, size_t patch, const struct call *call)
 		diag_clear(s->diag);
 }
 
+/* Where the library may go meanwhile, the agent sees to it that it does not. */
+static int run_in_library(struct session *s, size_t patch, size_t object,
+			  enum upatch_callback_kind kind)
+{
+	bool was_clean = s->diag->error.reason == UPATCH_E_NONE;
+	int r, ignored;
+
+	/* The agent has run it when it placed the part. */
+	if (kind == UPATCH_KIND_PRE_PATCH || !object_of(s, patch, object)->callbacks[kind - 1])
+		return 0;
+	r = library_call(s, patch, object, kind, &ignored);
+	if (r < 0 && was_clean) {
+		diag_warn(s->diag, "target %d: patch '%s': %s callback failed: %s",
+			  (int)s->target->pid, s->record.metas[patch]->name, kind_names[kind],
+			  s->diag->error.message);
+		diag_clear(s->diag);
+	}
+	return 0;
+}
+
 int callback_run(struct session *session, size_t patch, size_t object,
 		 enum upatch_callback_kind kind)
 {
@@ -128,6 +149,10 @@ int callback_run(struct session *session, size_t patch, size_t object,
 	};
 	int r;
 
+	if (!meta_object_is_here(o))
+		return 0;
+	if (o->template_addr)
+		return run_in_library(session, patch, object, kind);
 	(void)snprintf(what, sizeof(what), "%s callback", kind_names[kind]);
 	r = begin(session, patch, o, kind);
 	if (r <= 0)

@@ -9,6 +9,7 @@
 #include "elf/image.h"
 #include "elf/symtab.h"
 #include "livepatch/call.h"
+#include "livepatch/library.h"
 #include "livepatch/session.h"
 #include "target/target.h"
 
@@ -99,12 +100,18 @@ static int call(const struct pair *p, const char *name, uint64_t a, uint64_t b, 
 	return call_function(p->session, &call, ret);
 }
 
+/* What may come and go is registered and deregistered by the agent. */
+static bool is_ours(const struct upatch_meta_object *o)
+{
+	return o->frame_object_addr && !o->template_addr;
+}
+
 bool ehframe_is_due(const struct session *session, size_t patch)
 {
 	const struct upatch_meta *meta = session->record.metas[patch];
 
 	for (uint32_t i = 0; i < meta->nr_objects; i++)
-		if (meta_objects(meta)[i].frame_object_addr)
+		if (is_ours(&meta_objects(meta)[i]))
 			return true;
 	return false;
 }
@@ -201,7 +208,7 @@ int ehframe_register(struct session *session, size_t patch)
 		const struct pair pair = { session, patch, &objects[i / UPATCH_FRAME_COPIES],
 					   (enum copy)(i % UPATCH_FRAME_COPIES) };
 
-		if (pair.object->frame_object_addr && first_pc(session, pair.object) &&
+		if (is_ours(pair.object) && first_pc(session, pair.object) &&
 		    has_copy(session, pair.copy))
 			r = register_one(&pair);
 	}
@@ -214,13 +221,17 @@ int ehframe_deregister(struct session *session, size_t patch)
 {
 	struct upatch_meta_object *objects = objects_of(session, patch);
 	size_t nr = session->record.metas[patch]->nr_objects;
+	bool has_libraries = false;
 	int r = 0;
 
 	for (size_t i = 0; i < nr * UPATCH_FRAME_COPIES && r >= 0; i++) {
 		const struct pair pair = { session, patch, &objects[i / UPATCH_FRAME_COPIES],
 					   (enum copy)(i % UPATCH_FRAME_COPIES) };
 
-		r = deregister_one(&pair);
+		if (!pair.object->template_addr)
+			r = deregister_one(&pair);
+		else
+			has_libraries = has_libraries || pair.object->frame_registered;
 	}
-	return r;
+	return r >= 0 && has_libraries ? library_forget(session, patch) : r;
 }

@@ -31,7 +31,7 @@ int ehframe_register(struct session *session, size_t patch);
 
 /**
  * ehframe_deregister() - those that are registered; before they are unmapped
- * Return: 0, or -errno raised: they must not be unmapped.
+ * Return: 0; 1: of a library that has gone it is not known; or -errno raised: they must not be unmapped.
  */
 int ehframe_deregister(struct session *session, size_t patch);
 

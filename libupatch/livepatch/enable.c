@@ -13,13 +13,16 @@
 #include "livepatch/callback.h"
 #include "livepatch/complete.h"
 #include "livepatch/ehframe.h"
+#include "livepatch/hooks.h"
 #include "livepatch/island.h"
+#include "livepatch/library.h"
 #include "livepatch/meta.h"
 #include "livepatch/plan.h"
 #include "livepatch/region.h"
 #include "livepatch/session.h"
 #include "livepatch/state.h"
 #include "livepatch/takeover.h"
+#include "livepatch/template.h"
 #include "livepatch/transition.h"
 #include "livepatch/unload.h"
 #include "patchfile/patchfile.h"
@@ -101,6 +104,19 @@ static int map_payload(struct session *s, struct plan_object *o, uint64_t seq, s
 	return 0;
 }
 
+static int map_template(struct session *s, struct template *t, uint64_t seq, struct rcall *rcall)
+{
+	const uint64_t size = ALIGN_UP((uint64_t)t->size, (uint64_t)UPATCH_PAGE_SIZE);
+	const struct upatch_region want = {
+		.kind = UPATCH_REGION_TEMPLATE,
+		.patch_seq = seq,
+		.size = size,
+		.ro_size = (uint32_t)size,
+	};
+
+	return region_map(s, rcall, &want, NULL, &t->region);
+}
+
 static int map_meta(struct session *s, const struct plan *plan, size_t index, struct rcall *rcall)
 {
 	struct upatch_patch_entry *entry = &s->record.head->patches[index];
@@ -109,7 +125,7 @@ static int map_meta(struct session *s, const struct plan *plan, size_t index, st
 	int region;
 	int r;
 
-	r = meta_new(s->diag, plan, entry->seq, &meta);
+	r = meta_new(s, plan, entry->seq, &meta);
 	if (r < 0)
 		return r;
 	want.size = ALIGN_UP((uint64_t)meta->size, (uint64_t)UPATCH_PAGE_SIZE);
@@ -123,38 +139,68 @@ static int map_meta(struct session *s, const struct plan *plan, size_t index, st
 			    sizeof(entry->meta_addr) + sizeof(entry->meta_size));
 }
 
+/* What all else needs an address of: the record, and the agent. */
+static int reserve_first(struct session *s, struct plan *plan, struct rcall *rcall,
+			 size_t *ret_index)
+{
+	int r;
+
+	r = region_map_record(s, rcall);
+	if (r >= 0)
+		r = announce(s, rcall->thread->tid, s->record.head->next_seq, ret_index);
+	return r < 0 ? r : agent_map(s, plan, rcall);
+}
+
+static int reserve_rest(struct session *s, struct plan *plan, struct rcall *rcall, size_t index)
+{
+	uint64_t seq = s->record.head->patches[index].seq;
+	int r = 0;
+
+	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++) {
+		r = load_resolve_ifuncs(s, &plan->objects[i], rcall);
+		if (r >= 0)
+			r = map_payload(s, &plan->objects[i], seq, rcall);
+		if (r >= 0)
+			r = island_map(s, &plan->objects[i], seq, rcall);
+	}
+	for (size_t i = 0; i < plan->nr_templates && r >= 0; i++)
+		r = map_template(s, &plan->templates[i], seq, rcall);
+	if (r >= 0 && plan->hooks && !hooks_exist(s))
+		r = hooks_map(s, plan->hooks, seq, rcall);
+	return r < 0 ? r : map_meta(s, plan, index, rcall);
+}
+
+/* That takes a while: nobody is borrowed for it. */
+static int make_templates(struct session *s, struct plan *plan)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->nr_templates && r >= 0; i++)
+		r = template_make(s, &plan->templates[i]);
+	return r;
+}
+
 /* All that a thread of the target has to do for us, while the others go on. */
 static int reserve(struct session *s, struct plan *plan, size_t *ret_index)
 {
 	struct rcall rcall;
-	size_t index = 0;
-	uint64_t seq;
-	int r;
+	int r, end;
 
 	r = session_borrow(s, &rcall);
 	if (r < 0)
 		return r;
-	r = region_map_record(s, &rcall);
-	if (r < 0)
-		goto out;
-	seq = s->record.head->next_seq;
-	r = announce(s, rcall.thread->tid, seq, &index);
-	if (r < 0)
-		goto out;
-	*ret_index = index;
-	r = agent_map(s, plan, &rcall);
-	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++) {
-		r = load_resolve_ifuncs(s, &plan->objects[i], &rcall);
+	r = reserve_first(s, plan, &rcall, ret_index);
+	if (r >= 0 && plan->nr_templates) {
+		end = rcall_give_back(&rcall);
+		r = end < 0 ? end : make_templates(s, plan);
 		if (r >= 0)
-			r = map_payload(s, &plan->objects[i], seq, &rcall);
-		if (r >= 0)
-			r = island_map(s, &plan->objects[i], seq, &rcall);
+			r = session_borrow(s, &rcall);
+		if (r < 0)
+			return r;
 	}
 	if (r >= 0)
-		r = map_meta(s, plan, index, &rcall);
-out:;
-	int end = rcall_give_back(&rcall);
-
+		r = reserve_rest(s, plan, &rcall, *ret_index);
+	end = rcall_give_back(&rcall);
 	return r < 0 ? r : end;
 }
 
@@ -173,8 +219,14 @@ static int write_payloads(struct session *s, struct plan *plan, size_t index)
 		if (r >= 0)
 			r = island_write(s, o);
 	}
+	for (size_t i = 0; i < plan->nr_templates && r >= 0; i++)
+		r = target_write(s->target, 0,
+				 s->record.head->regions[plan->templates[i].region].addr,
+				 plan->templates[i].bytes, plan->templates[i].size);
+	if (r >= 0 && plan->hooks && hooks_are_new(plan->hooks))
+		r = hooks_write(s, plan->hooks);
 	if (r >= 0)
-		r = meta_new(s->diag, plan, entry->seq, &s->record.metas[index]);
+		r = meta_new(s, plan, entry->seq, &s->record.metas[index]);
 	if (r >= 0)
 		r = target_write(s->target, 0, entry->meta_addr, s->record.metas[index],
 				 entry->meta_size);
@@ -185,16 +237,25 @@ static int write_payloads(struct session *s, struct plan *plan, size_t index)
  * Have the target run what it must have run before the switch. From here on its threads may be in
  * the payload: the state says so first.
  */
-static int prepare(struct session *s, size_t index)
+static int prepare(struct session *s, const struct plan *plan, size_t index)
 {
 	int r;
 
-	if (!ehframe_is_due(s, index) && !callbacks_exist(s, index))
+	if (!ehframe_is_due(s, index) && !callbacks_exist(s, index) && !plan->nr_templates)
 		return 0;
 	r = record_set_patch_state(&s->record, 0, index, UPATCH_PATCH_LOADED);
+	if (r >= 0 && plan->nr_templates)
+		r = library_probe(s);
 	if (r >= 0)
 		r = ehframe_register(s, index);
-	return r < 0 ? r : callbacks_pre_patch(s, index);
+	if (r >= 0)
+		r = callbacks_pre_patch(s, index);
+	/* From here on libraries that come get their part, and then those that are here do. */
+	if (r >= 0 && plan->hooks && hooks_are_new(plan->hooks))
+		r = hooks_arm(s, plan->hooks);
+	if (r >= 0 && plan->nr_templates)
+		r = library_scan(s, index);
+	return r;
 }
 
 /* Undo prepare(). Where no code of the payload has run, nothing can refer to it. */
@@ -205,8 +266,10 @@ static int unprepare(struct session *s, size_t index)
 	if (!s->record.metas[index] || s->record.head->patches[index].state != UPATCH_PATCH_LOADED)
 		return 0;
 	callbacks_post_unpatch(s, index);
-	r = ehframe_deregister(s, index);
-	if (r >= 0 && !callbacks_exist(s, index) && !s->has_lost_call)
+	r = library_claim(s, index);
+	if (r >= 0)
+		r = ehframe_deregister(s, index);
+	if (r == 0 && !callbacks_exist(s, index) && !s->has_lost_call)
 		r = record_set_patch_state(&s->record, 0, index, UPATCH_PATCH_LOADING);
 	return r;
 }
@@ -271,7 +334,7 @@ static int enable_new(struct session *s, const struct patchfile *file)
 		tell(s, file->name, "initializing patching transition");
 	/* 4. Run what is to run before, in a borrowed thread. */
 	if (r >= 0)
-		r = prepare(s, index);
+		r = prepare(s, &plan, index);
 	/* 5. Switch everybody who may in one stop, the others as they leave the old code. */
 	if (r >= 0)
 		r = switch_to(s, index, RULE_PATCHED, &plan);
@@ -305,7 +368,12 @@ int enable_patch(struct session *session, const struct patchfile *file)
 		r = drop_kept(s, file->name);
 	if (r >= 0)
 		r = check_name(s, file->name);
-	return r < 0 ? r : enable_new(s, file);
+	if (r >= 0)
+		r = enable_new(s, file);
+	/* Now that this is known: is there something to do without libraries that come? */
+	if (r == -ENOTSUP && s->may_not_write)
+		r = enable_new(s, file);
+	return r;
 }
 
 /* --- disable --------------------------------------------------------------------------------- */
@@ -318,7 +386,8 @@ static bool is_on(const struct record *record, size_t upper, size_t lower)
 	if (record->head->patches[upper].seq <= record->head->patches[lower].seq)
 		return false;
 	for (uint32_t i = 0; i < meta->nr_funcs; i++)
-		if (record_func_of(record, upper,
+		if (meta_func_is_here(meta, i) &&
+		    record_func_of(record, upper,
 				   record_slot_at(record, meta_funcs(meta)[i].slot_addr)))
 			return true;
 	return false;

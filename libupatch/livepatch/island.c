@@ -38,7 +38,7 @@ int island_map(struct session *session, struct plan_object *object, uint64_t seq
 {
 	const struct arch_slot_layout *layout = session->target->arch->slot;
 	const struct upatch_region want = {
-		.kind = UPATCH_REGION_ISLAND,
+		.kind = object->is_hooks ? UPATCH_REGION_HOOKS : UPATCH_REGION_ISLAND,
 		.patch_seq = seq,
 		.text_size = (uint32_t)text_bytes(session, object->nr_new_slots),
 		.ro_size = (uint32_t)ro_bytes(object->nr_new_slots),
@@ -207,7 +207,7 @@ int island_wait_empty(struct session *session)
 
 	if (session->idle_islands_are_empty)
 		return 0;
-	r = walk_wait_outside(session, is_in_island);
+	r = walk_wait_outside(session, is_in_island, WALK_DOUBT_INSIDE);
 	session->idle_islands_are_empty = r == 0;
 	return r;
 }

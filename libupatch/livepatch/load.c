@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "elf/eh_frame.h"
+#include "livepatch/agent.h"
 #include "livepatch/ehframe.h"
 #include "livepatch/plan.h"
 #include "livepatch/resolve.h"
@@ -105,6 +106,19 @@ static int reserve_for(struct session *s, struct plan_object *o, const struct pa
 
 /* --- symbols ----------------------------------------------------------------------------------- */
 
+/* Of a library that is not there: the agent will find it. */
+static int resolve_late(struct session *s, const struct payload_symbol *symbol,
+			struct load_symbol *ret)
+{
+	ret->is_agent = symbol->kind == PAYLOAD_SYMBOL_EXTERN && agent_has_export(symbol->name);
+	if (symbol->kind == PAYLOAD_SYMBOL_PRIVATE && !symbol->value && symbol->type != STT_TLS)
+		return diag_err(
+			s->diag, -ENOENT, UPATCH_E_UNRESOLVED, NULL,
+			"the patch file does not tell where '%s' is: build it with --object",
+			symbol->name);
+	return 0;
+}
+
 static int resolve_symbols(struct session *s, struct plan_object *o)
 {
 	const struct payload *payload = o->payload;
@@ -124,6 +138,10 @@ static int resolve_symbols(struct session *s, struct plan_object *o)
 			loaded->value = symbol->value;
 		if (!is_used[i])
 			continue;
+		if (!o->object) {
+			r = resolve_late(s, symbol, loaded);
+			continue;
+		}
 		if (symbol->kind == PAYLOAD_SYMBOL_EXTERN && *symbol->name)
 			r = resolve_extern(s, o->object, symbol, loaded);
 		else if (symbol->kind == PAYLOAD_SYMBOL_PRIVATE)
@@ -200,13 +218,14 @@ static uint64_t place_callback_arg(struct plan_object *o, uint64_t at)
 	if (!has_callbacks(o->payload))
 		return at;
 	o->load.callback_arg_offset = ALIGN_UP(at, (uint64_t)WORD);
-	return o->load.callback_arg_offset + sizeof(struct upatch_callback) +
-	       strlen(o->payload->object) + 1;
+	o->load.callback_arg_name = o->load.callback_arg_offset + sizeof(struct upatch_callback);
+	return o->load.callback_arg_name + strlen(o->payload->object) + 1;
 }
 
 static uint64_t place_frame_object(struct session *s, struct plan_object *o, uint64_t at)
 {
-	if (!o->load.eh_frame_size || !ehframe_is_wanted(s))
+	/* What is yet to come may bring libgcc along. */
+	if (!o->load.eh_frame_size || (o->object && !ehframe_is_wanted(s)))
 		return at;
 	o->load.frame_object_offset = ALIGN_UP(at, (uint64_t)2 * WORD);
 	return o->load.frame_object_offset + UPATCH_FRAME_COPIES * UPATCH_FRAME_OBJECT_SIZE;
@@ -235,7 +254,9 @@ static int layout_regions(struct session *s, struct plan_object *o)
 	load->got_offset = at = ALIGN_UP(at, (uint64_t)WORD);
 	at = ALIGN_UP(place_callback_arg(o, at + load->got_size), (uint64_t)PAGE);
 	load->ro_size = at - load->text_size;
-	at = place_frame_object(s, o, place_sections(o, PART_RW, at));
+	at = place_sections(o, PART_RW, at);
+	load->stored_size = at;
+	at = place_frame_object(s, o, at);
 	load->size = ALIGN_UP(at, (uint64_t)PAGE);
 	return load->size <= size_max
 		       ? 0
@@ -350,9 +371,11 @@ static uint64_t got_addr(const struct load *load, uint32_t slot)
 	return slot ? load->addr + load->got_offset + slot - 1 : 0;
 }
 
-static int apply_one(struct session *s, struct plan_object *o, const struct payload_reloc *reloc)
+int load_apply(struct session *session, struct plan_object *object,
+	       const struct payload_reloc *reloc)
 {
-	const struct arch_ops *arch = s->target->arch;
+	struct plan_object *o = object;
+	const struct arch_ops *arch = session->target->arch;
 	const struct payload_section *section = &o->payload->sections[reloc->section];
 	const struct load_symbol *symbol = &o->load.symbols[reloc->symbol];
 	uint64_t section_offset = o->load.section_offsets[reloc->section];
@@ -385,10 +408,10 @@ static int apply_one(struct session *s, struct plan_object *o, const struct payl
 		value.got = got_addr(&o->load, symbol->got);
 	}
 	if (section->type == SHT_NOBITS)
-		return raise_reloc(s, o, reloc, -EINVAL);
+		return raise_reloc(session, o, reloc, -EINVAL);
 	r = arch->reloc_apply(&value, bytes_at(&o->load, section_offset), section->size,
 			      reloc->offset);
-	return r < 0 ? raise_reloc(s, o, reloc, r) : 0;
+	return r < 0 ? raise_reloc(session, o, reloc, r) : 0;
 }
 
 static int write_stubs(struct session *s, struct plan_object *o)
@@ -433,7 +456,7 @@ static void write_landing(const struct arch_landing *landing, struct load *load)
 
 static void write_callback_arg(const struct plan_object *o, struct load *load)
 {
-	uint64_t name_offset = load->callback_arg_offset + sizeof(struct upatch_callback);
+	uint64_t name_offset = load->callback_arg_name;
 	const struct upatch_callback arg = {
 		.object = (const char *)(uintptr_t)(load->addr + name_offset),
 		.state = UPATCH_OBJECT_LIVE,
@@ -445,11 +468,10 @@ static void write_callback_arg(const struct plan_object *o, struct load *load)
 	strcpy((char *)bytes_at(load, name_offset), o->payload->object);
 }
 
-int load_relocate(struct session *session, struct plan_object *object)
+int load_begin(struct session *session, struct plan_object *object)
 {
 	const struct payload *payload = object->payload;
 	struct load *load = &object->load;
-	int r = 0;
 
 	load->bytes = calloc(1, load->size);
 	if (!load->bytes)
@@ -462,12 +484,26 @@ int load_relocate(struct session *session, struct plan_object *object)
 	write_landing(session->target->arch->landing, load);
 	write_callback_arg(object, load);
 	settle_symbols(object);
-	fill_got(object);
+	return 0;
+}
+
+int load_end(struct session *session, struct plan_object *object)
+{
+	int r;
+
+	r = write_stubs(session, object);
+	return r < 0 ? r : write_eh_frame_hdr(session, &object->load);
+}
+
+int load_relocate(struct session *session, struct plan_object *object)
+{
+	const struct payload *payload = object->payload;
+	int r;
+
+	r = load_begin(session, object);
+	if (r >= 0)
+		fill_got(object);
 	for (size_t i = 0; i < payload->nr_relocs && r >= 0; i++)
-		r = apply_one(session, object, &payload->relocs[i]);
-	if (r >= 0)
-		r = write_stubs(session, object);
-	if (r >= 0)
-		r = write_eh_frame_hdr(session, load);
-	return r;
+		r = load_apply(session, object, &payload->relocs[i]);
+	return r < 0 ? r : load_end(session, object);
 }

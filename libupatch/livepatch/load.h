@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct payload_reloc;
 struct plan_object;
 struct rcall;
 struct session;
@@ -51,12 +52,16 @@ struct load {
 	uint64_t eh_frame_hdr_size;
 	uint64_t frame_object_offset; /* 0: none */
 	uint64_t callback_arg_offset; /* 0: none; struct upatch_callback, then the name */
-	uint64_t addr;		      /* of the region, once it is reserved */
-	uint8_t *bytes;		      /* of text and ro, then rw, as they will be */
+	uint64_t callback_arg_name;
+	uint64_t stored_size; /* what is behind it is zero */
+	uint64_t addr;	      /* of the region, once it is reserved */
+	uint8_t *bytes;	      /* of text and ro, then rw, as they will be */
 };
 
 /**
  * load_layout() - decide sizes and offsets, resolve what can be resolved
+ *
+ * Without an object in the target, only what the patch file tells.
  *
  * Return: 0, or -errno raised: UPATCH_E_UNRESOLVED, UPATCH_E_RELOC_TYPE, UPATCH_E_TLS_SYMBOL, ...
  */
@@ -74,6 +79,15 @@ int load_resolve_ifuncs(struct session *session, struct plan_object *object, str
  * Return: 0, or raised: UPATCH_E_RELOC_RANGE, UPATCH_E_RELOC_TYPE.
  */
 int load_relocate(struct session *session, struct plan_object *object);
+
+/*
+ * load_relocate() in steps, for what is made without knowing all symbols: the caller applies the
+ * relocations that it can between the first and the last one.
+ */
+int load_begin(struct session *session, struct plan_object *object);
+int load_apply(struct session *session, struct plan_object *object,
+	       const struct payload_reloc *reloc);
+int load_end(struct session *session, struct plan_object *object);
 
 /* Address in the target of a symbol that the payload defines. */
 uint64_t load_symbol_addr(const struct plan_object *object, uint32_t symbol);

@@ -10,29 +10,37 @@
 #include "base/diag.h"
 #include "livepatch/plan.h"
 #include "livepatch/record.h"
+#include "livepatch/session.h"
 #include "livepatch/state.h"
+#include "livepatch/template.h"
 #include "patchfile/patchfile.h"
 
 struct meta_sizes {
+	size_t objects;
 	size_t funcs;
 	size_t ranges;
 	size_t strings;
 };
 
+static void add_sizes(const struct plan_object *o, size_t copies, struct meta_sizes *sizes)
+{
+	sizes->objects += copies;
+	sizes->funcs += copies * o->nr_funcs;
+	sizes->strings += copies * (strlen(o->payload->object) + 1);
+	for (size_t n = 0; n < o->nr_funcs; n++) {
+		sizes->ranges += copies * o->funcs[n].nr_ranges;
+		sizes->strings += copies * (strlen(o->funcs[n].func->name) + 1);
+	}
+}
+
 static struct meta_sizes measure(const struct plan *plan)
 {
 	struct meta_sizes sizes = { .strings = 1 };
 
-	for (size_t i = 0; i < plan->nr_objects; i++) {
-		const struct plan_object *o = &plan->objects[i];
-
-		sizes.funcs += o->nr_funcs;
-		sizes.strings += strlen(o->payload->object) + 1;
-		for (size_t n = 0; n < o->nr_funcs; n++) {
-			sizes.ranges += o->funcs[n].nr_ranges;
-			sizes.strings += strlen(o->funcs[n].func->name) + 1;
-		}
-	}
+	for (size_t i = 0; i < plan->nr_objects; i++)
+		add_sizes(&plan->objects[i], 1, &sizes);
+	for (size_t i = 0; i < plan->nr_templates; i++)
+		add_sizes(plan->templates[i].object, plan->templates[i].nr_copies, &sizes);
 	return sizes;
 }
 
@@ -63,6 +71,9 @@ static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
 		.eh_frame_hdr_addr =
 			load->eh_frame_hdr_size ? load->addr + load->eh_frame_hdr_offset : 0,
 		.eh_frame_hdr_size = load->eh_frame_hdr_size,
+		.first_func = meta->nr_funcs,
+		.nr_funcs = (uint32_t)o->nr_funcs,
+		.flags = o->payload->is_required ? UPATCH_OBJECT_REQUIRED : 0u,
 	};
 	if (load->frame_object_offset) {
 		ret->eh_frame_addr = load->addr + load->eh_frame_offset;
@@ -79,6 +90,37 @@ static void fill_object(struct upatch_meta *meta, const struct plan_object *o,
 		ret->nr_states = states->size / sizeof(struct upatch_meta_state);
 	}
 	memcpy(ret->build_id, o->payload->build_id.bytes, o->payload->build_id.size);
+}
+
+/* One copy of a library that is not there. */
+static void add_absent(struct upatch_meta *meta, const struct session *s, const struct template *t)
+{
+	const struct plan_object *o = t->object;
+	struct upatch_meta_object *ret =
+		(struct upatch_meta_object *)meta_objects(meta) + meta->nr_objects;
+	struct upatch_meta_func *funcs = (struct upatch_meta_func *)meta_funcs(meta);
+
+	*ret = (struct upatch_meta_object){
+		.name = add_string(meta, o->payload->object),
+		.build_id_size = o->payload->build_id.size,
+		.template_addr = t->region < 0 ? 0 : s->record.head->regions[t->region].addr,
+		.template_size = (uint32_t)t->size,
+		.first_func = meta->nr_funcs,
+		.nr_funcs = (uint32_t)o->nr_funcs,
+		.flags = o->payload->is_required ? UPATCH_OBJECT_REQUIRED : 0u,
+	};
+	memcpy(ret->build_id, o->payload->build_id.bytes, o->payload->build_id.size);
+	for (size_t i = 0; i < o->nr_funcs; i++) {
+		funcs[meta->nr_funcs++] = (struct upatch_meta_func){
+			.name = add_string(meta, o->funcs[i].func->name),
+			.sympos = o->funcs[i].func->sympos,
+			.object = meta->nr_objects,
+			.first_range = meta->nr_ranges,
+			.nr_ranges = (uint32_t)o->funcs[i].nr_ranges,
+		};
+		meta->nr_ranges += (uint32_t)o->funcs[i].nr_ranges;
+	}
+	meta->nr_objects++;
 }
 
 static void fill_func(struct upatch_meta *meta, uint32_t object, const struct plan_func *f,
@@ -105,18 +147,19 @@ static void fill_func(struct upatch_meta *meta, uint32_t object, const struct pl
 		};
 }
 
-int meta_new(struct diag *d, const struct plan *plan, uint64_t seq, struct upatch_meta **ret)
+int meta_new(const struct session *session, const struct plan *plan, uint64_t seq,
+	     struct upatch_meta **ret)
 {
 	struct meta_sizes sizes = measure(plan);
 	uint32_t objects = ALIGN_UP((uint32_t)sizeof(struct upatch_meta), 8);
-	uint32_t funcs = objects + (uint32_t)(plan->nr_objects * sizeof(struct upatch_meta_object));
+	uint32_t funcs = objects + (uint32_t)(sizes.objects * sizeof(struct upatch_meta_object));
 	uint32_t ranges = funcs + (uint32_t)(sizes.funcs * sizeof(struct upatch_meta_func));
 	uint32_t strings = ranges + (uint32_t)(sizes.ranges * sizeof(struct upatch_meta_range));
 	uint32_t size = ALIGN_UP(strings + (uint32_t)sizes.strings, 8u);
 	struct upatch_meta *meta = calloc(1, size);
 
 	if (!meta)
-		return diag_oom(d);
+		return diag_oom(session->diag);
 	*meta = (struct upatch_meta){
 		.version = UPATCH_ABI_VERSION,
 		.size = size,
@@ -124,7 +167,6 @@ int meta_new(struct diag *d, const struct plan *plan, uint64_t seq, struct upatc
 		.enabled_at = (uint64_t)time(NULL),
 		.flags = (plan->file->replace ? UPATCH_META_REPLACE : 0u) |
 			 (plan->file->strict ? UPATCH_META_STRICT : 0u),
-		.nr_objects = (uint32_t)plan->nr_objects,
 		.objects_offset = objects,
 		.funcs_offset = funcs,
 		.ranges_offset = ranges,
@@ -138,10 +180,14 @@ int meta_new(struct diag *d, const struct plan *plan, uint64_t seq, struct upatc
 		const struct plan_object *o = &plan->objects[i];
 
 		fill_object(meta, o, (struct upatch_meta_object *)meta_objects(meta) + i);
+		meta->nr_objects++;
 		for (size_t n = 0; n < o->nr_funcs; n++)
 			fill_func(meta, i, &o->funcs[n],
 				  (struct upatch_meta_func *)meta_funcs(meta) + meta->nr_funcs++);
 	}
+	for (size_t i = 0; i < plan->nr_templates; i++)
+		for (size_t n = 0; n < plan->templates[i].nr_copies; n++)
+			add_absent(meta, session, &plan->templates[i]);
 	meta->strings_size = size - strings; /* the rest is zero, as is the last byte */
 	*ret = meta;
 	return 0;

@@ -6,15 +6,17 @@
 
 #include <stdint.h>
 
-struct diag;
 struct plan;
+struct session;
 struct upatch_meta;
 
 /**
  * meta_new() - build it
+ * Of a library that may come and go there are several objects, absent ones.
  * Before the payloads have their places all addresses are 0; the size does not depend on them.
  * Return: 0 with malloc'ed memory of @ret->size bytes, or -ENOMEM raised.
  */
-int meta_new(struct diag *d, const struct plan *plan, uint64_t seq, struct upatch_meta **ret);
+int meta_new(const struct session *session, const struct plan *plan, uint64_t seq,
+	     struct upatch_meta **ret);
 
 #endif

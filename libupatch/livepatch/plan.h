@@ -13,11 +13,15 @@
 #include "arch/arch.h"
 #include "livepatch/load.h"
 
+struct hooks;
+struct image;
 struct object;
 struct patchfile;
 struct payload;
 struct payload_func;
 struct session;
+struct symbol;
+struct template;
 struct upatch_slot;
 
 struct plan_range {
@@ -51,12 +55,16 @@ struct plan_object {
 	int payload_region; /* index in the record, -1 before */
 	int island_region;
 	uint64_t island_text; /* 0: no new slots */
+	bool is_hooks;	      /* its slots lead to the agent */
 };
 
 struct plan {
 	const struct patchfile *file; /* borrowed */
 	struct plan_object *objects;
 	size_t nr_objects;
+	struct template *templates; /* for libraries that may come and go */
+	size_t nr_templates;
+	struct hooks *hooks; /* of the dynamic linker, when there are templates */
 };
 
 /* Called with what was found out about each function; @error is 0 or negative. */
@@ -74,6 +82,15 @@ typedef void (*plan_func_fn)(const struct plan_object *object, const struct plan
 int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn, void *userdata,
 	     struct plan *ret);
 void plan_deinit(struct plan *plan);
+
+/* Plan the entry of one function, by its symbol: f->entry and f->ranges. Return: 0, or raised. */
+int plan_entry(struct session *session, struct plan_object *object, struct image *image,
+	       const struct symbol *symbol, struct plan_func *f);
+
+/* A payload without an object: by the code in the patch file. To be freed by plan_object_free(). */
+int plan_object_new(struct session *session, const struct payload *payload,
+		    struct plan_object **ret);
+void plan_object_free(struct plan_object *object);
 
 /* The bytes at the entry of each function still are what they were. Return: 0, or raised. */
 int plan_verify_entries(struct session *session, const struct plan *plan);

@@ -100,8 +100,8 @@ static int read_islands(struct record *record)
 		const struct upatch_region *region = &record->head->regions[i];
 		uint64_t addr = region->addr + region->text_size;
 
-		if (region->kind != UPATCH_REGION_ISLAND || region->state != UPATCH_REGION_MAPPED ||
-		    region->patch_seq)
+		if ((region->kind != UPATCH_REGION_ISLAND && region->kind != UPATCH_REGION_HOOKS) ||
+		    region->state != UPATCH_REGION_MAPPED || region->patch_seq)
 			continue;
 		if (region->ro_size > ISLAND_SIZE_MAX ||
 		    region->ro_size < sizeof(struct upatch_island))
@@ -155,6 +155,50 @@ int record_read(struct target *target, const struct maps *maps, struct record *r
 		return r;
 	}
 	*ret = record;
+	return 0;
+}
+
+/* Of a patch that is being loaded: nothing leads there, and what we have of it is what is there. */
+static int take_private(struct record *from, struct record *to)
+{
+	size_t alloc = to->nr_islands;
+
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (to->head->patches[i].state == UPATCH_PATCH_LOADING && from->metas[i])
+			to->metas[i] = take_ptr(from->metas[i]);
+	for (size_t i = 0; i < from->nr_islands; i++) {
+		struct island *island = &from->islands[i];
+
+		if (!from->head->regions[island->region].patch_seq)
+			continue;
+		if (!array_grow(to->islands, to->nr_islands, alloc))
+			return diag_oom(to->target->diag);
+		to->islands[to->nr_islands++] = *island;
+		island->head = NULL;
+	}
+	return 0;
+}
+
+int record_reread(struct record *record)
+{
+	struct record fresh = { .target = record->target };
+	int r;
+
+	r = read_head(&fresh, record->addr);
+	if (r >= 0)
+		r = read_metas(&fresh);
+	if (r >= 0)
+		r = read_islands(&fresh);
+	if (r >= 0)
+		r = take_private(record, &fresh);
+	if (r >= 0)
+		r = record_check_links(&fresh);
+	if (r < 0) {
+		record_deinit(&fresh);
+		return r;
+	}
+	record_deinit(record);
+	*record = fresh;
 	return 0;
 }
 
@@ -246,12 +290,12 @@ const char *meta_string(const struct upatch_meta *meta, uint32_t offset)
 
 int record_free_region(struct record *record)
 {
-	for (int i = 0; i < UPATCH_REGIONS_MAX; i++)
+	for (int i = 0; i < UPATCH_REGIONS_HOST; i++)
 		if (record->head->regions[i].state == UPATCH_REGION_FREE)
 			return i;
 	return diag_err(record->target->diag, -ENOSPC, UPATCH_E_RECORD_FULL, NULL,
 			"it has %d mappings of ours, and there is no room for more",
-			UPATCH_REGIONS_MAX);
+			UPATCH_REGIONS_HOST);
 }
 
 int record_set_region_state(struct record *record, pid_t tracee, size_t index,
@@ -270,6 +314,9 @@ struct upatch_slot *record_find_slot(const struct record *record, uint64_t func_
 	for (size_t i = 0; i < record->nr_islands; i++) {
 		struct upatch_island *island = record->islands[i].head;
 
+		/* What leads to the agent is nobody's to stack upon. */
+		if (record->head->regions[record->islands[i].region].kind == UPATCH_REGION_HOOKS)
+			continue;
 		for (uint32_t n = 0; n < island->nr_slots; n++)
 			if (island->slots[n].is_armed && island->slots[n].func_addr == func_addr)
 				return &island->slots[n];

@@ -45,6 +45,19 @@ struct record {
 int record_read(struct target *target, const struct maps *maps, struct record *ret);
 void record_deinit(struct record *record);
 
+/**
+ * record_reread() - read it again where it is
+ * What belongs to a patch alone that is being loaded is kept as it is here.
+ * Return: 0, or -errno raised with the record unchanged.
+ */
+int record_reread(struct record *record);
+
+/* Is the object of a meta in the target? */
+static inline bool meta_object_is_here(const struct upatch_meta_object *object)
+{
+	return object->start;
+}
+
 /* Header and metas from bytes, for record_read(), tests and the fuzzer. Return: as above. */
 int record_check_head(struct target *target, const struct upatch_record *head, uint64_t addr);
 int record_check_meta(struct target *target, const struct upatch_meta *meta, uint64_t size);
@@ -83,6 +96,12 @@ const struct upatch_meta_object *meta_objects(const struct upatch_meta *meta);
 const struct upatch_meta_func *meta_funcs(const struct upatch_meta *meta);
 const struct upatch_meta_range *meta_ranges(const struct upatch_meta *meta);
 const char *meta_string(const struct upatch_meta *meta, uint32_t offset);
+
+/* Is the function's object in the target? */
+static inline bool meta_func_is_here(const struct upatch_meta *meta, uint32_t index)
+{
+	return meta_object_is_here(&meta_objects(meta)[meta_funcs(meta)[index].object]);
+}
 
 /* --- regions ---------------------------------------------------------------------------------- */
 

@@ -37,7 +37,7 @@ static bool is_user_range(uint64_t addr, uint64_t size)
 static bool is_known_region(const struct upatch_region *region)
 {
 	return region->state <= UPATCH_REGION_MAPPED && region->kind >= UPATCH_REGION_META &&
-	       region->kind <= UPATCH_REGION_AGENT && region->addr % UPATCH_PAGE_SIZE == 0 &&
+	       region->kind <= UPATCH_REGION_HOOKS && region->addr % UPATCH_PAGE_SIZE == 0 &&
 	       region->size % UPATCH_PAGE_SIZE == 0 && is_user_range(region->addr, region->size) &&
 	       region->text_size % UPATCH_PAGE_SIZE == 0 &&
 	       region->ro_size % UPATCH_PAGE_SIZE == 0 && region->text_size <= region->size &&
@@ -139,43 +139,66 @@ static bool has_states_inside(const struct upatch_meta_object *o)
 				       sizeof(struct upatch_meta_state);
 }
 
+/* All but its name, and what it is made from, is 0. */
+static bool is_sound_absent(const struct upatch_meta_object *o)
+{
+	static const struct upatch_meta_object none;
+
+	return o->template_addr && o->end == none.end && !o->payload_addr && !o->payload_size &&
+	       !o->text_size && !o->eh_frame_hdr_addr && !o->frame_object_addr &&
+	       memcmp(o->callbacks, none.callbacks, sizeof(o->callbacks)) == 0 && !o->states_addr &&
+	       !o->nr_states && !o->frame_registered;
+}
+
+static bool is_sound_object(const struct upatch_meta_object *o)
+{
+	if (!meta_object_is_here(o))
+		return is_sound_absent(o);
+	return is_user_range(o->start, o->end - o->start) &&
+	       is_user_range(o->payload_addr, o->payload_size) && o->text_size <= o->payload_size &&
+	       has_sound_calls(o) && has_states_inside(o) &&
+	       (!o->eh_frame_hdr_addr ||
+		(o->eh_frame_hdr_addr >= o->payload_addr &&
+		 o->eh_frame_hdr_addr - o->payload_addr <= o->payload_size &&
+		 o->eh_frame_hdr_size <=
+			 o->payload_size - (o->eh_frame_hdr_addr - o->payload_addr)));
+}
+
+static bool is_sound_func(const struct upatch_meta *meta, const struct upatch_meta_func *f)
+{
+	const struct upatch_meta_object *o = &meta_objects(meta)[f->object];
+
+	/* The agent fills them in before the object is there, and clears them behind it. */
+	if (!meta_object_is_here(o))
+		return true;
+	for (uint32_t i = 0; i < f->nr_ranges; i++) {
+		const struct upatch_meta_range *range = &meta_ranges(meta)[f->first_range + i];
+
+		if (!is_user_range(range->addr, range->size))
+			return false;
+	}
+	return is_user_range(f->old_addr, f->old_size) && is_user_range(f->new_addr, f->new_size) &&
+	       f->new_addr >= o->payload_addr && f->new_addr - o->payload_addr < o->text_size;
+}
+
 static int check_meta_contents(struct target *target, const struct upatch_meta *meta)
 {
 	for (uint32_t i = 0; i < meta->nr_objects; i++) {
 		const struct upatch_meta_object *o = &meta_objects(meta)[i];
 
 		if (!is_string(meta, o->name) || o->build_id_size > UPATCH_BUILD_ID_SIZE ||
-		    !is_user_range(o->start, o->end - o->start) ||
-		    !is_user_range(o->payload_addr, o->payload_size) ||
-		    o->text_size > o->payload_size || !has_sound_calls(o) ||
-		    !has_states_inside(o) ||
-		    (o->eh_frame_hdr_addr &&
-		     (o->eh_frame_hdr_addr < o->payload_addr ||
-		      o->eh_frame_hdr_addr - o->payload_addr > o->payload_size ||
-		      o->eh_frame_hdr_size >
-			      o->payload_size - (o->eh_frame_hdr_addr - o->payload_addr))))
+		    o->first_func > meta->nr_funcs ||
+		    o->nr_funcs > meta->nr_funcs - o->first_func || !is_sound_object(o))
 			return record_raise_corrupt(target, "patch '%s', object %u", meta->name, i);
 	}
-	for (uint32_t i = 0; i < meta->nr_ranges; i++)
-		if (!is_user_range(meta_ranges(meta)[i].addr, meta_ranges(meta)[i].size))
-			return record_raise_corrupt(target, "patch '%s', range %u", meta->name, i);
 	for (uint32_t i = 0; i < meta->nr_funcs; i++) {
 		const struct upatch_meta_func *f = &meta_funcs(meta)[i];
-		const struct upatch_meta_object *o;
 
 		if (f->object >= meta->nr_objects || !is_string(meta, f->name) ||
 		    f->first_range > meta->nr_ranges ||
-		    f->nr_ranges > meta->nr_ranges - f->first_range ||
-		    !is_user_range(f->old_addr, f->old_size) ||
-		    !is_user_range(f->new_addr, f->new_size))
+		    f->nr_ranges > meta->nr_ranges - f->first_range || !is_sound_func(meta, f))
 			return record_raise_corrupt(target, "patch '%s', function %u", meta->name,
 						    i);
-		o = &meta_objects(meta)[f->object];
-		if (f->new_addr < o->payload_addr || f->new_addr - o->payload_addr >= o->text_size)
-			return record_raise_corrupt(target,
-						    "patch '%s', function %u is outside of its "
-						    "payload",
-						    meta->name, i);
 	}
 	return 0;
 }
@@ -240,7 +263,8 @@ int record_check_links(const struct record *record)
 		    record->head->patches[i].state == UPATCH_PATCH_LOADED)
 			continue; /* its slots may be gone */
 		for (uint32_t n = 0; n < meta->nr_funcs; n++)
-			if (!record_slot_at(record, meta_funcs(meta)[n].slot_addr))
+			if (meta_objects(meta)[meta_funcs(meta)[n].object].start &&
+			    !record_slot_at(record, meta_funcs(meta)[n].slot_addr))
 				return record_raise_corrupt(record->target,
 							    "patch '%s', function %u has no slot",
 							    meta->name, n);

@@ -33,6 +33,8 @@ static const char *const names[] = {
 	[UPATCH_REGION_PAYLOAD] = "upatch:payload",
 	[UPATCH_REGION_ISLAND] = "upatch:island",
 	[UPATCH_REGION_AGENT] = "upatch:agent",
+	[UPATCH_REGION_TEMPLATE] = "upatch:template",
+	[UPATCH_REGION_HOOKS] = "upatch:hooks",
 };
 
 static uint64_t random_number(void)
@@ -232,7 +234,14 @@ static int find_place_in(const struct maps *maps, const struct upatch_region *wa
 		.reach = 1ull << 46,
 	};
 
-	return place_find(maps, near ? near : &anywhere, want->size, random_number(), ret);
+	int r;
+
+	/* A page apart from all others: the kernel would make one mapping of two that look the same. */
+	r = place_find(maps, near ? near : &anywhere, want->size + 2 * UPATCH_PAGE_SIZE,
+		       random_number(), ret);
+	if (r >= 0)
+		*ret += UPATCH_PAGE_SIZE;
+	return r;
 }
 
 /*
@@ -246,7 +255,7 @@ static int find_place(struct session *s, const struct upatch_region *want,
 	int r;
 
 	if (attempt == 0 && find_place_in(&s->maps, want, near, ret) == 0 &&
-	    !is_announced(&s->record, *ret, want->size))
+	    !is_announced(&s->record, *ret - UPATCH_PAGE_SIZE, want->size + 2 * UPATCH_PAGE_SIZE))
 		return 0;
 	r = target_maps(s->target, &maps);
 	if (r < 0)

@@ -64,6 +64,8 @@ static int add_payloads(struct making *m, const struct upatch_meta *meta)
 	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++) {
 		const struct upatch_meta_func *func = &meta_funcs(meta)[i];
 
+		if (!meta_func_is_here(meta, i))
+			continue;
 		r = stack_rule_add(&m->rule, &(struct stack_range){
 						     .start = func->new_addr,
 						     .end = func->new_addr + func->new_size,
@@ -74,6 +76,8 @@ static int add_payloads(struct making *m, const struct upatch_meta *meta)
 	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++) {
 		const struct upatch_meta_object *o = &meta_objects(meta)[i];
 
+		if (!meta_object_is_here(o))
+			continue;
 		r = stack_rule_add(&m->rule, &(struct stack_range){
 						     .start = o->payload_addr,
 						     .end = o->payload_addr + o->text_size,
@@ -118,7 +122,8 @@ static int add_goal(struct making *m, enum rule_goal goal)
 	if (goal == RULE_UNPATCHED)
 		return add_payloads(m, meta);
 	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++)
-		r = add_replaced(m, &meta_funcs(meta)[i]);
+		if (meta_func_is_here(meta, i))
+			r = add_replaced(m, &meta_funcs(meta)[i]);
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++)
 		if (meta->flags & UPATCH_META_REPLACE && record_is_stacked(record, i) &&
 		    record->head->patches[i].seq < record->head->patches[m->patch].seq)

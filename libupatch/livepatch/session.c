@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/session.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "arch/arch.h"
@@ -8,12 +9,60 @@
 #include "base/deadline.h"
 #include "base/diag.h"
 #include "livepatch/agent.h"
+#include "livepatch/library.h"
 #include "target/freeze.h"
 #include "target/target.h"
 #include "target/unwind.h"
 
+enum {
+	READS_MAX = 5,
+};
+
 static const uint64_t borrow_patience = 2 * NSEC_PER_SEC;
 static const uint64_t stop_patience = NSEC_PER_SEC;
+
+/* What was read while the agent changed it may look damaged, or be of two times. */
+static int read_running(struct session *s)
+{
+	int r = 0;
+
+	if (!s->record.addr) {
+		r = record_read(s->target, &s->maps, &s->record);
+		s->generation = UINT64_MAX;
+	}
+	return r < 0 ? r : library_sync(s);
+}
+
+/* It is being changed all the time: stop everybody for it. */
+static int read_stopped(struct session *s)
+{
+	struct freeze freeze;
+	int r;
+
+	r = session_freeze(s, &freeze);
+	if (r < 0)
+		return r;
+	r = read_running(s);
+	freeze_thaw(&freeze);
+	return r;
+}
+
+int session_read_record(struct session *session)
+{
+	int r = 1;
+
+	for (int i = 0; i < READS_MAX && (r > 0 || r == -EBADMSG); i++) {
+		if (r < 0)
+			diag_clear(session->diag);
+		r = read_running(session);
+	}
+	if (r > 0 || r == -EBADMSG) {
+		if (r < 0)
+			diag_clear(session->diag);
+		r = read_stopped(session);
+	}
+	return r < 0 ? r : 0;
+}
 
 int session_open(struct target *target, struct image_cache *cache, uint64_t deadline,
 		 struct session *ret)
@@ -33,7 +82,9 @@ int session_open(struct target *target, struct image_cache *cache, uint64_t dead
 	if (r >= 0)
 		r = object_list_read(target, cache, &s->maps, &s->objects);
 	if (r >= 0)
-		r = record_read(target, &s->maps, &s->record);
+		r = session_read_record(s);
+	if (r >= 0)
+		library_report(s);
 	if (r < 0)
 		session_close(s);
 	return r;

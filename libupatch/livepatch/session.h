@@ -32,10 +32,14 @@ struct session {
 	struct unwinder *unwinder;   /* NULL until session_prepare_unwinder() */
 	struct rcall_sites sites;    /* 0 until session_borrow() */
 	uint64_t deadline;	     /* ns */
+	uint64_t generation;	     /* of the agent's changes, that the record includes */
 	unsigned int flags;	     /* enum session_flags */
 	bool idle_islands_are_empty; /* the last stop found no thread in an island */
-	bool has_lost_call;	     /* what a thread was to run for us may still run */
-	uint64_t *stack_pointers;    /* of all threads in the last stop; NULL before */
+	uint64_t loader_addr;	     /* code that relocates what is being loaded, 0: unknown */
+	uint64_t loader_size;
+	bool may_not_write;	  /* code, itself: it was tried */
+	bool has_lost_call;	  /* what a thread was to run for us may still run */
+	uint64_t *stack_pointers; /* of all threads in the last stop; NULL before */
 	size_t nr_stack_pointers;
 	uint64_t *thread_pointers; /* likewise, in the same order */
 	uint64_t *registers;	   /* what these threads had in theirs */
@@ -50,6 +54,9 @@ struct session {
 int session_open(struct target *target, struct image_cache *cache, uint64_t deadline,
 		 struct session *ret);
 void session_close(struct session *session);
+
+/* Read the record, as it is at one time. The mappings are known. Return: 0, or -errno raised. */
+int session_read_record(struct session *session);
 
 /* Look again: after mapping or unmapping something. Return: 0, or -errno raised. */
 int session_reload_maps(struct session *session);

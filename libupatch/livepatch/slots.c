@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/slots.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <upatch/abi.h>
 
 #include "arch/arch.h"
 #include "base/diag.h"
 #include "livepatch/plan.h"
+#include "livepatch/record_check.h"
 #include "livepatch/session.h"
 #include "target/freeze.h"
 #include "target/target.h"
@@ -55,10 +58,18 @@ int slots_collect(struct session *session, size_t patch, int comes, int goes, st
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
 		const struct upatch_meta *meta = record->metas[i];
 
-		/* That each has its slot was checked when the record was read. */
-		for (uint32_t n = 0; is_concerned(session, patch, i) && n < meta->nr_funcs; n++)
-			slots.items[nr++].slot =
+		for (uint32_t n = 0; is_concerned(session, patch, i) && n < meta->nr_funcs; n++) {
+			if (!meta_func_is_here(meta, n))
+				continue;
+			slots.items[nr].slot =
 				record_slot_at(record, meta_funcs(meta)[n].slot_addr);
+			if (!slots.items[nr++].slot) {
+				slots_deinit(&slots);
+				return record_raise_corrupt(session->target,
+							    "patch '%s', function %u has no slot",
+							    meta->name, n);
+			}
+		}
 	}
 	qsort(slots.items, nr, sizeof(*slots.items), compare);
 	for (size_t i = 0; i < nr; i++)
@@ -75,9 +86,13 @@ int slots_collect(struct session *session, size_t patch, int comes, int goes, st
 	return 0;
 }
 
-static bool is_unsettled(const struct record *record, const struct upatch_slot *slot)
+static bool is_unsettled(const struct record *record, const struct island *island,
+			 const struct upatch_slot *slot)
 {
 	uint64_t winner = record_winner(record, slot, -1);
+
+	if (record->head->regions[island->region].kind == UPATCH_REGION_HOOKS)
+		return false;
 
 	return slot->is_armed && (slot->winner != winner || winner == record_gateway(record, slot));
 }
@@ -88,14 +103,15 @@ bool slots_has_unsettled(const struct session *session)
 
 	for (size_t i = 0; i < record->nr_islands; i++)
 		for (uint32_t n = 0; n < record->islands[i].head->nr_slots; n++)
-			if (is_unsettled(record, &record->islands[i].head->slots[n]))
+			if (is_unsettled(record, &record->islands[i],
+					 &record->islands[i].head->slots[n]))
 				return true;
 	return false;
 }
 
-int slots_collect_unsettled(struct session *session, struct slots *ret)
+static int collect_unsettled(struct session *s, struct slots *ret)
 {
-	const struct record *record = &session->record;
+	const struct record *record = &s->record;
 	struct slots slots = {};
 	size_t room = 1;
 
@@ -103,14 +119,14 @@ int slots_collect_unsettled(struct session *session, struct slots *ret)
 		room += record->islands[i].head->nr_slots;
 	slots.items = calloc(room, sizeof(*slots.items));
 	if (!slots.items)
-		return diag_oom(session->diag);
+		return diag_oom(s->diag);
 	for (size_t i = 0; i < record->nr_islands; i++) {
 		struct upatch_island *head = record->islands[i].head;
 
 		for (uint32_t n = 0; n < head->nr_slots; n++) {
 			uint64_t winner;
 
-			if (!is_unsettled(record, &head->slots[n]))
+			if (!is_unsettled(record, &record->islands[i], &head->slots[n]))
 				continue;
 			winner = record_winner(record, &head->slots[n], -1);
 			slots.items[slots.nr++] =
@@ -171,6 +187,15 @@ int slots_open(struct session *session, const struct slots *slots, pid_t tracee)
 	return store(session, slots, tracee);
 }
 
+/* Its library may have gone unnoticed, and something else be there; or it was never written. */
+static bool has_jump(struct session *s, const struct upatch_slot *slot)
+{
+	uint8_t now[UPATCH_ENTRY_MAX];
+
+	return target_read(s->target, slot->entry_addr, now, slot->entry_size) >= 0 &&
+	       memcmp(now, slot->jump, slot->entry_size) == 0;
+}
+
 static int restore_entries(struct session *s, const struct slots *slots, pid_t tracee)
 {
 	int r = 0;
@@ -180,8 +205,9 @@ static int restore_entries(struct session *s, const struct slots *slots, pid_t t
 
 		if (slot->winner != record_gateway(&s->record, slot) || !slot->is_armed)
 			continue;
-		r = target_write(s->target, tracee, slot->entry_addr, slot->original,
-				 slot->entry_size);
+		if (has_jump(s, slot))
+			r = target_write(s->target, tracee, slot->entry_addr, slot->original,
+					 slot->entry_size);
 		if (r >= 0)
 			slot->is_armed = 0;
 	}
@@ -205,6 +231,19 @@ int slots_settle(struct session *session, const struct slots *slots, enum slots_
 		r = restore_entries(session, slots, tracee);
 	if (r >= 0)
 		r = store(session, slots, tracee);
+	return r;
+}
+
+int slots_settle_all(struct session *session, pid_t tracee)
+{
+	struct slots slots = {};
+	int r;
+
+	r = collect_unsettled(session, &slots);
+	if (r < 0)
+		return r;
+	r = slots_settle(session, &slots, SLOTS_NEW, tracee);
+	slots_deinit(&slots);
 	return r;
 }
 
@@ -246,6 +285,59 @@ int slots_write_entries(struct session *session, const struct plan *plan, struct
 			r = target_write(session->target, tracee, slot->entry_addr, slot->jump,
 					 slot->entry_size);
 		}
+	}
+	return r;
+}
+
+/* Of one function: its slot, unless its jump is written already. Return: 0 with @ret, or raised. */
+static int find_unwritten(struct session *s, const struct upatch_meta *meta,
+			  const struct upatch_meta_func *func, const struct upatch_slot **ret)
+{
+	const struct upatch_slot *slot = record_slot_at(&s->record, func->slot_addr);
+	struct diag_where where = {
+		.object = meta_string(meta, meta_objects(meta)[func->object].name),
+		.function = meta_string(meta, func->name),
+	};
+	uint8_t now[UPATCH_ENTRY_MAX];
+
+	*ret = NULL;
+	if (!slot)
+		return record_raise_corrupt(s->target, "patch '%s': '%s' has no slot", meta->name,
+					    where.function);
+	if (target_read(s->target, slot->entry_addr, now, slot->entry_size) < 0)
+		return diag_err(s->diag, -EFAULT, UPATCH_E_NO_OBJECT, &where,
+				"its code at 0x%llx is not mapped any more",
+				(unsigned long long)slot->entry_addr);
+	if (memcmp(now, slot->jump, slot->entry_size) == 0)
+		return 0;
+	if (memcmp(now, slot->original, slot->entry_size) != 0)
+		return diag_err(s->diag, -EILSEQ, UPATCH_E_BYTES_DIFFER, &where,
+				"its entry at 0x%llx is not what it was",
+				(unsigned long long)slot->entry_addr);
+	*ret = slot;
+	return 0;
+}
+
+int slots_write_libraries(struct session *session, size_t patch, struct freeze *freeze)
+{
+	const struct upatch_meta *meta = session->record.metas[patch];
+	pid_t tracee = freeze ? freeze_any(freeze) : 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < meta->nr_funcs && r >= 0; i++) {
+		const struct upatch_meta_func *func = &meta_funcs(meta)[i];
+		const struct upatch_slot *slot;
+
+		if (!meta_func_is_here(meta, i) || !meta_objects(meta)[func->object].template_addr)
+			continue;
+		r = find_unwritten(session, meta, func, &slot);
+		if (r < 0 || !slot || !freeze)
+			continue;
+		for (size_t k = 0; k < freeze->nr; k++)
+			if (freeze->threads[k].state != THREAD_GONE)
+				move_to_gateway(session, slot, &freeze->threads[k]);
+		r = target_write(session->target, tracee, slot->entry_addr, slot->jump,
+				 slot->entry_size);
 	}
 	return r;
 }

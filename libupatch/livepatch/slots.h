@@ -40,12 +40,16 @@ enum slots_version {
  * slots_collect() - of a patch in the record
  * @comes: the patch whose functions the new version has and the old one lacks: itself or -1
  * @goes:  the one whose functions the new version lacks
- * Return: 0, or -ENOMEM raised.
+ * Return: 0, or raised: -ENOMEM, UPATCH_E_RECORD_CORRUPT.
  */
 int slots_collect(struct session *session, size_t patch, int comes, int goes, struct slots *ret);
 
-/* Those that do not lead straight to what runs by the states of the patches: both versions are that. */
-int slots_collect_unsettled(struct session *session, struct slots *ret);
+/**
+ * slots_settle_all() - have all lead straight to what runs by the states of the patches
+ * Entries of functions that no patch has any more are restored. Everybody is stopped.
+ * Return: 0, or -errno raised.
+ */
+int slots_settle_all(struct session *session, pid_t tracee);
 bool slots_has_unsettled(const struct session *session);
 void slots_deinit(struct slots *slots);
 
@@ -62,6 +66,12 @@ int slots_open(struct session *session, const struct slots *slots, pid_t tracee)
  */
 int slots_write_entries(struct session *session, const struct plan *plan, struct freeze *freeze,
 			pid_t tracee);
+
+/**
+ * slots_write_libraries() - likewise for the parts that the agent has placed for libraries in use
+ * @freeze: NULL: only see that the functions' entries are what they should be
+ */
+int slots_write_libraries(struct session *session, size_t patch, struct freeze *freeze);
 
 /**
  * slots_settle() - point them straight at what runs from now on, and give functions that nobody

@@ -100,5 +100,6 @@ enum stack_verdict stack_check(const struct stack_rule *rule, const struct unwin
 		return STACK_IN_GATE;
 	if (in_function)
 		return STACK_IN_FUNCTION;
-	return outcome == UNWIND_COMPLETE ? STACK_CLEAN : STACK_UNRELIABLE;
+	/* What waits for its library is on no stack. */
+	return outcome == UNWIND_COMPLETE || !rule->nr ? STACK_CLEAN : STACK_UNRELIABLE;
 }

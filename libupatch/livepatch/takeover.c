@@ -5,8 +5,10 @@
 
 #include "base/diag.h"
 #include "livepatch/callback.h"
+#include "livepatch/hooks.h"
 #include "livepatch/island.h"
 #include "livepatch/laggards.h"
+#include "livepatch/library.h"
 #include "livepatch/session.h"
 #include "livepatch/slots.h"
 #include "livepatch/transition.h"
@@ -53,8 +55,9 @@ bool takeover_is_due(const struct session *session)
 	for (size_t i = 0; i < record->nr_islands; i++)
 		if (island_is_idle(session, i))
 			return true;
-	return is_empty || has_stray_region(record) || record_find_open(record) >= 0 ||
-	       slots_has_unsettled(session);
+	return is_empty || has_stray_region(record) ||
+	       (hooks_exist(session) && !hooks_are_needed(session)) ||
+	       record_find_open(record) >= 0 || slots_has_unsettled(session);
 }
 
 /*
@@ -88,6 +91,11 @@ int takeover_run(struct session *session)
 	bool is_open = false;
 	int r = 0;
 
+	/* 0. The agent has no business with it any more. */
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX && r >= 0; i++)
+		r = library_claim(session, i);
+	if (r < 0)
+		return r;
 	/* 1. A switch that did not happen, or did. */
 	if (index >= 0)
 		r = look_at_open(session, (size_t)index, &is_open);

@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "livepatch/backtrace.h"
 #include "livepatch/island.h"
+#include "livepatch/library.h"
 #include "livepatch/plan.h"
 #include "livepatch/session.h"
 #include "livepatch/suspended.h"
@@ -101,6 +102,42 @@ bool transition_lists(const struct transition *transition, const struct thread *
 	return laggards_has(&transition->laggards, laggards_key(transition->session, thread));
 }
 
+/*
+ * Everybody is stopped, and nobody is changing the record: libraries may have come and gone since we
+ * read it, and with them functions that change. Return: 0, or -errno raised.
+ */
+static int refresh(struct transition *tr)
+{
+	int index = (int)tr->patch;
+	int r;
+
+	r = library_sync(tr->session);
+	if (r <= 0)
+		return r;
+	stack_rule_deinit(&tr->rule);
+	slots_deinit(&tr->slots);
+	r = slots_collect(tr->session, tr->patch, is_coming(tr) ? index : -1,
+			  is_coming(tr) ? -1 : index, &tr->slots);
+	if (r >= 0)
+		r = rule_new(tr->session, tr->patch, tr->goal, &tr->slots, &tr->rule);
+	if (r >= 0)
+		r = session_reload_maps(tr->session);
+	return r < 0 ? r : session_prepare_unwinder(tr->session);
+}
+
+static int stop(struct transition *tr, struct freeze *ret)
+{
+	int r;
+
+	r = library_freeze(tr->session, ret);
+	if (r < 0)
+		return r;
+	r = refresh(tr);
+	if (r < 0)
+		freeze_thaw(ret);
+	return r;
+}
+
 /* --- looking at threads ---------------------------------------------------------------------- */
 
 /* What one look at stopped threads finds. */
@@ -111,6 +148,7 @@ struct look {
 	size_t nr;
 	size_t alloc;
 	bool has_island_thread;
+	bool has_stale; /* a library's part looks as if the library had gone: raised */
 };
 
 static int look_init(struct session *s, struct look *ret)
@@ -198,14 +236,6 @@ static int look_for_suspended(struct transition *tr, const struct stack_rule *ru
 
 /* --- effects ----------------------------------------------------------------------------------- */
 
-static pid_t any_tracee(const struct freeze *freeze)
-{
-	for (size_t i = 0; freeze && i < freeze->nr; i++)
-		if (freeze->threads[i].state != THREAD_GONE)
-			return freeze->threads[i].tid;
-	return 0;
-}
-
 /* Islands made for this patch become everybody's before anything jumps to them. */
 static int adopt_islands(struct transition *tr, pid_t tracee)
 {
@@ -244,7 +274,7 @@ static int settle(struct transition *tr, enum rule_goal goal, const struct freez
 {
 	enum slots_version version = version_of(tr, goal);
 	struct session *s = tr->session;
-	pid_t tracee = any_tracee(freeze);
+	pid_t tracee = freeze_any(freeze);
 	int r;
 
 	session_remember_stacks(s, freeze);
@@ -266,7 +296,7 @@ static int open_transition(struct transition *tr, struct freeze *freeze, const s
 {
 	struct session *s = tr->session;
 	enum rule_goal undo = tr->goal == RULE_PATCHED ? RULE_UNPATCHED : RULE_PATCHED;
-	pid_t tracee = any_tracee(freeze);
+	pid_t tracee = freeze_any(freeze);
 	int r;
 
 	/* 1. No table counts, whatever an earlier run left there. */
@@ -284,6 +314,8 @@ static int open_transition(struct transition *tr, struct freeze *freeze, const s
 	r = slots_open(s, &tr->slots, tracee);
 	if (r >= 0 && tr->plan)
 		r = slots_write_entries(s, tr->plan, freeze, tracee);
+	if (r >= 0 && tr->plan)
+		r = slots_write_libraries(s, tr->patch, freeze);
 	/* 4. The table: this is the moment. */
 	if (r >= 0)
 		r = laggards_replace(s, &tr->laggards, tracee, look->laggards, look->nr, 0);
@@ -352,11 +384,15 @@ static int attempt_start(struct transition *tr, struct look *look)
 	struct freeze freeze;
 	int r;
 
-	r = session_freeze(s, &freeze);
+	r = stop(tr, &freeze);
 	if (r < 0)
 		return r;
 	if (tr->plan)
 		r = plan_verify_entries(s, tr->plan);
+	if (r >= 0 && tr->plan)
+		r = slots_write_libraries(s, tr->patch, NULL);
+	/* One may have gone just now, and the agent be about to notice. */
+	look->has_stale = (r == -EFAULT || r == -EILSEQ) && state_of(tr) == UPATCH_PATCH_LOADED;
 	if (r >= 0)
 		r = look_at_all(tr, &tr->rule, &freeze, look);
 	if (r >= 0 && look->first_wait.tid)
@@ -371,7 +407,7 @@ static int attempt_start(struct transition *tr, struct look *look)
 		s->idle_islands_are_empty = r == TRANSITION_DONE && !look->has_island_thread;
 	}
 	freeze_thaw(&freeze);
-	return r;
+	return look->has_stale ? ATTEMPT_WAIT : r;
 }
 
 static int attempt_reverse(struct transition *tr, struct look *look)
@@ -382,10 +418,10 @@ static int attempt_reverse(struct transition *tr, struct look *look)
 	struct freeze freeze;
 	int r;
 
-	r = rule_new(s, tr->patch, goal, &tr->slots, &rule);
+	r = stop(tr, &freeze);
 	if (r < 0)
 		return r;
-	r = session_freeze(s, &freeze);
+	r = rule_new(s, tr->patch, goal, &tr->slots, &rule);
 	if (r < 0)
 		goto out;
 	r = look_at_all(tr, &rule, &freeze, look);
@@ -394,7 +430,7 @@ static int attempt_reverse(struct transition *tr, struct look *look)
 	if (r == 0)
 		r = look_for_suspended(tr, &rule, &freeze, &look->first_wait);
 	if (r == 0)
-		r = laggards_replace(s, &tr->laggards, any_tracee(&freeze), look->laggards,
+		r = laggards_replace(s, &tr->laggards, freeze_any(&freeze), look->laggards,
 				     look->nr, !tr->laggards.table->invert);
 	if (r == LAGGARDS_TOO_MANY)
 		r = diag_err(s->diag, -ENOSPC, UPATCH_E_RECORD_FULL, NULL,
@@ -411,9 +447,9 @@ static int attempt_reverse(struct transition *tr, struct look *look)
 		rule = (struct stack_rule){};
 		r = look->nr ? TRANSITION_PENDING : complete(tr, &freeze);
 	}
-	freeze_thaw(&freeze);
-out:
 	stack_rule_deinit(&rule);
+out:
+	freeze_thaw(&freeze);
 	return r;
 }
 
@@ -432,7 +468,9 @@ static int attempt(struct transition *tr, int (*fn)(struct transition *tr, struc
 		block_deinit(&tr->block);
 		r = fn(tr, &look);
 		if (r == ATTEMPT_WAIT && deadline_is_over(deadline))
-			r = raise_wait(tr, &look.first_wait);
+			r = look.has_stale ? -EAGAIN : raise_wait(tr, &look.first_wait);
+		else if (look.has_stale)
+			diag_clear(tr->session->diag);
 		look_deinit(&look);
 		if (r != ATTEMPT_WAIT)
 			return r;
@@ -488,7 +526,8 @@ static int visit_one(struct thread *thread, size_t index, void *userdata)
 	const struct laggard *laggard = &visit->list[index];
 	int r;
 
-	if (!is_same(tr, thread, laggard)) {
+	/* A library has come, and this thread may be in a function of it that changes. */
+	if (!is_same(tr, thread, laggard) || library_has_changed(tr->session)) {
 		visit->has_stranger = true;
 		return 0;
 	}
@@ -555,7 +594,7 @@ int transition_try_complete(struct transition *transition)
 		r = look_init(s, &look);
 	if (r < 0)
 		return r;
-	r = session_freeze(s, &freeze);
+	r = stop(tr, &freeze);
 	if (r < 0)
 		goto out;
 	/* Nobody switches while something is suspended: it may be any thread's. */
@@ -564,7 +603,7 @@ int transition_try_complete(struct transition *transition)
 	for (size_t i = 0; i < nr && r >= 0 && r != ATTEMPT_WAIT; i++) {
 		r = look_at_key(tr, &freeze, list[i].key, &look);
 		if (r == TRANSITION_DONE)
-			r = laggards_drop(s, &tr->laggards, any_tracee(&freeze), list[i].key);
+			r = laggards_drop(s, &tr->laggards, freeze_any(&freeze), list[i].key);
 		else
 			left++;
 	}
@@ -630,7 +669,7 @@ int transition_force(struct transition *transition, struct block **ret_blocks, s
 	r = look_init(s, &look);
 	if (r < 0)
 		return r;
-	r = session_freeze(s, &freeze);
+	r = stop(tr, &freeze);
 	if (r < 0)
 		goto out;
 	for (size_t i = 0; i < freeze.nr && r >= 0; i++)
@@ -642,7 +681,7 @@ int transition_force(struct transition *transition, struct block **ret_blocks, s
 			  "target %d: patch '%s': forcing remaining threads to the %s state",
 			  (int)s->target->pid, s->record.metas[tr->patch]->name,
 			  tr->goal == RULE_PATCHED ? "patched" : "unpatched");
-		r = pin(tr, any_tracee(&freeze));
+		r = pin(tr, freeze_any(&freeze));
 	}
 	if (r >= 0)
 		r = complete(tr, &freeze);
@@ -661,21 +700,18 @@ out:
 int transition_repair(struct session *session)
 {
 	struct laggards laggards = { .index = -1 };
-	struct slots slots;
 	struct freeze freeze;
 	int r;
 
-	r = slots_collect_unsettled(session, &slots);
+	r = library_freeze(session, &freeze);
 	if (r < 0)
 		return r;
-	r = session_freeze(session, &freeze);
-	if (r >= 0) {
-		r = slots_settle(session, &slots, SLOTS_NEW, any_tracee(&freeze));
-		if (r >= 0)
-			r = laggards_forget(session, &laggards, any_tracee(&freeze));
-		freeze_thaw(&freeze);
-	}
-	slots_deinit(&slots);
+	r = library_sync(session);
+	if (r >= 0)
+		r = slots_settle_all(session, freeze_any(&freeze));
+	if (r >= 0)
+		r = laggards_forget(session, &laggards, freeze_any(&freeze));
+	freeze_thaw(&freeze);
 	return r;
 }
 

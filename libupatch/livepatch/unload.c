@@ -12,10 +12,13 @@
 #include "livepatch/agent.h"
 #include "livepatch/callback.h"
 #include "livepatch/ehframe.h"
+#include "livepatch/hooks.h"
 #include "livepatch/island.h"
+#include "livepatch/library.h"
 #include "livepatch/refs.h"
 #include "livepatch/region.h"
 #include "livepatch/session.h"
+#include "target/freeze.h"
 #include "target/target.h"
 
 static const uint64_t search_patience = 2 * NSEC_PER_SEC;
@@ -24,21 +27,25 @@ static const uint64_t search_patience = 2 * NSEC_PER_SEC;
 static int search_refs(struct session *s, const struct upatch_meta *meta, uint64_t *ret_addr)
 {
 	_cleanup_free_ struct refs_range *ranges = calloc(meta->nr_objects + 1, sizeof(*ranges));
+	size_t nr = 0;
 
 	if (!ranges)
 		return diag_oom(s->diag);
 	for (uint32_t i = 0; i < meta->nr_objects; i++) {
 		const struct upatch_meta_object *o = &meta_objects(meta)[i];
 
-		ranges[i] = (struct refs_range){
-			.start = o->payload_addr + UPATCH_TEXT_LANDING,
-			.end = o->payload_addr + o->text_size,
-		};
+		if (meta_object_is_here(o))
+			ranges[nr++] = (struct refs_range){
+				.start = o->payload_addr + UPATCH_TEXT_LANDING,
+				.end = o->payload_addr + o->text_size,
+			};
 	}
+	if (!nr)
+		return 0;
 	return refs_search(s,
 			   &(struct refs_query){
 				   .ranges = ranges,
-				   .nr = meta->nr_objects,
+				   .nr = nr,
 				   .deadline = deadline_in(search_patience),
 			   },
 			   ret_addr);
@@ -179,6 +186,8 @@ int unload_patch(struct session *session, size_t index)
 	/* Until here its frames can be unwound. */
 	if (session->record.metas[index])
 		r = ehframe_deregister(session, index);
+	if (r > 0)
+		return keep(session, index, UPATCH_KEPT_REFERENCED);
 	if (r >= 0)
 		r = session_borrow(session, &rcall);
 	if (r < 0)
@@ -240,6 +249,28 @@ static int unmap_idle_islands(struct session *s, struct rcall *rcall)
 	return r;
 }
 
+/* The agent looks into islands of its own, for those of a library that goes: not into these any more. */
+static int take_idle_islands(struct session *s)
+{
+	struct record *record = &s->record;
+	struct freeze freeze;
+	int r;
+
+	if (agent_region(s) < 0)
+		return 0;
+	r = library_freeze(s, &freeze);
+	if (r < 0)
+		return r;
+	r = library_sync(s);
+	for (size_t i = 0; i < record->nr_islands && r >= 0; i++)
+		if (island_is_idle(s, i))
+			r = record_set_region_state(record, freeze_any(&freeze),
+						    record->islands[i].region,
+						    UPATCH_REGION_RESERVED);
+	freeze_thaw(&freeze);
+	return r < 0 ? r : 0;
+}
+
 /* Announced, but of no patch: an island on its way out when we died. */
 static bool is_stray(const struct upatch_region *region)
 {
@@ -249,12 +280,17 @@ static bool is_stray(const struct upatch_region *region)
 int unload_rest(struct session *session)
 {
 	struct record *record = &session->record;
-	bool has_idle = false, has_stray = false, has_agent = agent_is_idle(session);
+	bool has_idle = false, has_stray = false, has_agent;
 	struct rcall rcall;
 	int r = 0;
 
 	if (!record->addr)
 		return 0;
+	if (hooks_exist(session) && !hooks_are_needed(session))
+		r = hooks_disarm(session);
+	if (r < 0)
+		return r;
+	has_agent = agent_is_idle(session);
 	for (size_t i = 0; i < record->nr_islands; i++)
 		has_idle = has_idle || island_is_idle(session, i);
 	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++)
@@ -262,6 +298,8 @@ int unload_rest(struct session *session)
 	if (!has_idle && !has_stray && !has_agent && !is_empty(record))
 		return 0;
 	if (has_idle)
+		r = take_idle_islands(session);
+	if (r >= 0 && has_idle)
 		r = island_wait_empty(session);
 	if (r >= 0 && has_agent)
 		r = agent_wait_empty(session);

@@ -54,13 +54,21 @@ static void leave_gateway(const struct arch_ops *arch, const struct upatch_slot 
 	regs_set_pc(regs, arch->gateway_to_old(&entry, offset));
 }
 
+/* A hook has no dispatcher, and what stands there instead pushes nothing. */
+static bool is_hook(const struct session *s, const struct upatch_slot *slot)
+{
+	const struct island *island = record_island_of(&s->record, slot);
+
+	return s->record.head->regions[island->region].kind == UPATCH_REGION_HOOKS;
+}
+
 /* Stub and dispatcher: go back to the caller. False when the stack cannot be read. */
 static bool leave_dispatcher(const struct session *s, const struct upatch_slot *slot,
 			     struct arch_regs *regs)
 {
 	enum arch_slot_flags flags = (enum arch_slot_flags)s->record.head->slot_flags;
 	unsigned int offset = (unsigned int)(regs_pc(regs) - slot->text_addr);
-	int depth = s->target->arch->slot_depth(flags, offset);
+	int depth = is_hook(s, slot) ? 0 : s->target->arch->slot_depth(flags, offset);
 	uint64_t sp = regs_sp(regs), caller;
 
 	if (depth < 0 || target_read(s->target, sp + (uint64_t)depth, &caller, sizeof(caller)) < 0)
@@ -100,16 +108,25 @@ enum unwind_outcome walk_thread(struct session *session, const struct thread *th
 	return outcome;
 }
 
-static bool has_thread_inside(struct session *s, const struct freeze *freeze, walk_is_inside_fn fn,
-			      struct unwind_stack *stack)
+struct search {
+	walk_is_inside_fn fn;
+	enum walk_doubt doubt;
+	struct unwind_stack *stack;
+};
+
+static bool has_thread_inside(struct session *s, const struct freeze *freeze,
+			      const struct search *search)
 {
+	walk_is_inside_fn fn = search->fn;
+	struct unwind_stack *stack = search->stack;
+
 	for (size_t i = 0; i < freeze->nr; i++) {
 		const struct thread *thread = &freeze->threads[i];
 
 		if (thread->state == THREAD_GONE)
 			continue;
-		/* A stack that cannot be walked may lead back there. */
-		if (walk_thread(s, thread, stack) != UNWIND_COMPLETE ||
+		if ((walk_thread(s, thread, stack) != UNWIND_COMPLETE &&
+		     search->doubt == WALK_DOUBT_INSIDE) ||
 		    fn(s, regs_pc(&thread->regs)))
 			return true;
 		for (size_t n = 0; n < stack->nr; n++)
@@ -122,10 +139,11 @@ static bool has_thread_inside(struct session *s, const struct freeze *freeze, wa
 /* What has been begun is put in order even when its time is over. */
 static const uint64_t patience = NSEC_PER_SEC;
 
-int walk_wait_outside(struct session *session, walk_is_inside_fn fn)
+int walk_wait_outside(struct session *session, walk_is_inside_fn fn, enum walk_doubt doubt)
 {
 	uint64_t deadline = MAX(session->deadline, deadline_in(patience));
 	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
+	const struct search search = { fn, doubt, stack };
 	struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
 	int r;
 
@@ -139,7 +157,7 @@ int walk_wait_outside(struct session *session, walk_is_inside_fn fn)
 		r = session_freeze(session, &freeze);
 		if (r < 0)
 			break;
-		is_anyone_inside = has_thread_inside(session, &freeze, fn, stack);
+		is_anyone_inside = has_thread_inside(session, &freeze, &search);
 		freeze_thaw(&freeze);
 		if (!is_anyone_inside)
 			return 0;

@@ -21,14 +21,20 @@ const struct upatch_slot *walk_find_slot(const struct session *session, uint64_t
 enum unwind_outcome walk_thread(struct session *session, const struct thread *thread,
 				struct unwind_stack *ret);
 
-/* Is the address in code that is to be unmapped? */
+/* Is the address in the code? */
 typedef bool (*walk_is_inside_fn)(const struct session *session, uint64_t addr);
+
+/* What of a stack that cannot be walked? */
+enum walk_doubt {
+	WALK_DOUBT_INSIDE, /* it may lead back there */
+	WALK_DOUBT_OUTSIDE,
+};
 
 /**
  * walk_wait_outside() - wait until no thread is in, or will return to, some code
  * Stops all threads for each look. Return: 0; -EAGAIN, unraised, at the session's deadline; or -errno
  * raised.
  */
-int walk_wait_outside(struct session *session, walk_is_inside_fn fn);
+int walk_wait_outside(struct session *session, walk_is_inside_fn fn, enum walk_doubt doubt);
 
 #endif

@@ -352,3 +352,11 @@ void freeze_thaw(struct freeze *freeze)
 	free(freeze->threads);
 	*freeze = (struct freeze){};
 }
+
+pid_t freeze_any(const struct freeze *freeze)
+{
+	for (size_t i = 0; i < freeze->nr; i++)
+		if (freeze->threads[i].state != THREAD_GONE)
+			return freeze->threads[i].tid;
+	return 0;
+}

@@ -73,4 +73,7 @@ int freeze_each(struct target *target, const pid_t *tids, size_t nr, freeze_visi
 /* Let everybody go on. Accepts an empty one. */
 void freeze_thaw(struct freeze *freeze);
 
+/* A thread in it that still is there, for target_write(); 0: none. */
+pid_t freeze_any(const struct freeze *freeze);
+
 #endif

@@ -13,6 +13,9 @@
 #include "target/object.h"
 #include "target/target.h"
 
+static const char tls_module_field[] = "_thread_db_link_map_l_tls_modid";
+static const char tls_offset_field[] = "_thread_db_link_map_l_tls_offset";
+
 enum {
 	LINKMAP_MAX = 4096, /* entries; the list is the target's and may be a circle */
 	DYNAMIC_MAX = 512,
@@ -54,6 +57,69 @@ static struct object *find_executable(struct object_list *list)
 	return NULL;
 }
 
+uint64_t linkmap_debug_addr(struct object_list *list)
+{
+	struct object *exe = find_executable(list);
+
+	return exe ? find_r_debug(list, exe) : 0;
+}
+
+static struct object *at_position(struct object_list *list, int order)
+{
+	for (size_t i = 0; i < list->nr; i++)
+		if (list->objects[i].load_order == order)
+			return &list->objects[i];
+	return NULL;
+}
+
+static int last_named(struct object_list *list, const char *name)
+{
+	int last = -1;
+
+	for (size_t i = 0; i < list->nr; i++) {
+		struct object *o = &list->objects[i];
+
+		if (o->load_order > last && object_is_named(list, o, name))
+			last = o->load_order;
+	}
+	return last;
+}
+
+int linkmap_count_initial(struct object_list *list)
+{
+	int last = 0;
+
+	for (int i = 0; i <= last; i++) {
+		struct object *o = at_position(list, i);
+		struct image *image;
+		const char *name;
+
+		if (!o || object_image(list, o, &image) < 0)
+			continue;
+		for (size_t n = 0; (name = image_needed(image, n)); n++)
+			last = MAX(last, last_named(list, name));
+	}
+	return last + 1;
+}
+
+int linkmap_length(struct object_list *list)
+{
+	uint64_t addr = linkmap_debug_addr(list);
+	struct r_debug debug;
+	struct link_map map;
+	int nr = 0;
+
+	if (!addr || target_read(list->target, addr, &debug, sizeof(debug)) < 0)
+		return 0;
+	addr = (uint64_t)(uintptr_t)debug.r_map;
+	for (; addr && nr < LINKMAP_MAX; nr++) {
+		if (target_read(list->target, addr, &map, sizeof(map)) < 0)
+			break;
+		addr = (uint64_t)(uintptr_t)map.l_next;
+	}
+	return nr;
+}
+
 void linkmap_read(struct object_list *list)
 {
 	struct object *exe = find_executable(list);
@@ -83,8 +149,7 @@ void linkmap_read(struct object_list *list)
 }
 
 /* A field of struct link_map, described by an exported { size in bits, elements, offset }. */
-static int read_described(struct object_list *list, const char *descriptor, uint64_t link_map_addr,
-			  uint64_t *ret)
+static int find_described(struct object_list *list, const char *descriptor, uint32_t *ret)
 {
 	struct diag *d = list->target->diag;
 	const struct symtab *symtab;
@@ -102,9 +167,30 @@ static int read_described(struct object_list *list, const char *descriptor, uint
 		if (target_read(list->target, o->bias + symbol.value, fields, sizeof(fields)) < 0 ||
 		    fields[0] != 64 || fields[2] > 65536)
 			return -EINVAL;
-		return target_read(list->target, link_map_addr + fields[2], ret, sizeof(*ret));
+		*ret = fields[2];
+		return 0;
 	}
 	return -ENOENT;
+}
+
+static int read_described(struct object_list *list, const char *descriptor, uint64_t link_map_addr,
+			  uint64_t *ret)
+{
+	uint32_t offset;
+	int r;
+
+	r = find_described(list, descriptor, &offset);
+	return r < 0 ? r : target_read(list->target, link_map_addr + offset, ret, sizeof(*ret));
+}
+
+struct linkmap_offsets linkmap_offsets(struct object_list *list)
+{
+	struct linkmap_offsets offsets = {};
+
+	if (find_described(list, tls_module_field, &offsets.tls_module) < 0 ||
+	    find_described(list, tls_offset_field, &offsets.tls_offset) < 0)
+		return (struct linkmap_offsets){};
+	return offsets;
 }
 
 int linkmap_tls(struct object_list *list, struct object *object, struct linkmap_tls *ret)
@@ -134,10 +220,8 @@ int linkmap_tls(struct object_list *list, struct object *object, struct linkmap_
 		return 0;
 	}
 	if (!object->link_map_addr ||
-	    read_described(list, "_thread_db_link_map_l_tls_modid", object->link_map_addr,
-			   &tls.module) < 0 ||
-	    read_described(list, "_thread_db_link_map_l_tls_offset", object->link_map_addr,
-			   &offset) < 0)
+	    read_described(list, tls_module_field, object->link_map_addr, &tls.module) < 0 ||
+	    read_described(list, tls_offset_field, object->link_map_addr, &offset) < 0)
 		return diag_err(d, -ENOTSUP, UPATCH_E_TLS_SYMBOL, &where,
 				"the C library does not tell where its thread-local storage is");
 	/* glibc, include/link.h: 0 not decided yet, -1 never in the static block. */

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <upatch/abi.h>
 
 enum {
 	ANSWER_TIMEOUT_MS = 20000,
@@ -29,8 +30,11 @@ static void spawn(struct fixture *f)
 	if (f->pid == 0) {
 		dup2(to[0], STDIN_FILENO);
 		dup2(from[1], STDOUT_FILENO);
-		/* Of stacks of threads that exited only one stays, which "scrub" cleans. */
-		setenv("GLIBC_TUNABLES", "glibc.pthread.stack_cache_size=0", 1);
+		/* Of stacks of threads that exited one stays, which "scrub" cleans; of heaps, one. */
+		setenv("GLIBC_TUNABLES",
+		       "glibc.pthread.stack_cache_size=0:glibc.malloc.arena_max=1", 1);
+		/* Of libraries that are there in two builds it takes the one it was linked to. */
+		unsetenv("LD_LIBRARY_PATH");
 		execl(f->exe, "victim", (char *)NULL);
 		_exit(127);
 	}
@@ -60,7 +64,7 @@ static void take_line(void *userdata, enum upatch_log_level level, const char *l
 	f->told = told;
 }
 
-struct fixture *fixture_start(const char *flavour)
+struct fixture *fixture_launch(const char *flavour)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	const char *victims = getenv("UPATCH_VICTIMS");
@@ -70,13 +74,18 @@ struct fixture *fixture_start(const char *flavour)
 	snprintf(f->exe, sizeof(f->exe), "%s/victim-%s", victims, flavour);
 	strcpy(f->dir, "/tmp/upatch-test.XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
-	spawn(f);
-	/* Its answer shows that it has got through execve() and its start-up. */
-	assert_answer(f, "twin", "twin 101 201");
-	/* So that later ones change nothing. */
-	(void)fixture_ask(f, "scrub");
 	assert_int_equal(upatch_ctx_new(&f->ctx), 0);
 	upatch_ctx_set_log(f->ctx, UPATCH_LOG_DEBUG, take_line, f);
+	spawn(f);
+	return f;
+}
+
+struct fixture *fixture_start(const char *flavour)
+{
+	struct fixture *f = fixture_launch(flavour);
+
+	/* Its answer shows that it has got through execve() and its start-up. */
+	assert_answer(f, "twin", "twin 101 201");
 	assert_int_equal(upatch_target_open(f->ctx, f->pid, &f->target), 0);
 	return f;
 }
@@ -112,7 +121,11 @@ void fixture_stop(struct fixture *f)
 
 int fixture_setup(void **state)
 {
-	*state = fixture_start("pie");
+	struct fixture *f = fixture_start("pie");
+
+	/* So that later ones change nothing. */
+	assert_answer(f, "scrub", "ok");
+	*state = f;
 	return 0;
 }
 
@@ -307,6 +320,54 @@ void fixture_assert_reason(struct fixture *f, enum upatch_reason reason)
 			 e->message, upatch_reason_name(reason));
 	assert_true(e->error < 0);
 	assert_true(strlen(e->message) > 0);
+}
+
+/* --- the victim's memory --------------------------------------------------------------------- */
+
+uint64_t fixture_record_addr(struct fixture *f)
+{
+	char path[64], line[512];
+	uint64_t found = 0;
+	FILE *maps;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)f->pid);
+	maps = fopen(path, "r");
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		unsigned long long start, end;
+
+		assert_int_equal(sscanf(line, "%llx-%llx", &start, &end), 2);
+		if (end - start == UPATCH_RECORD_SIZE &&
+		    (start & 0xffffff) == UPATCH_RECORD_ADDR_LOW)
+			found = start;
+	}
+	fclose(maps);
+	assert_int_not_equal(found, 0);
+	return found;
+}
+
+void fixture_write(struct fixture *f, uint64_t addr, const void *bytes, size_t size)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, bytes, size, (off_t)addr), size);
+	close(fd);
+}
+
+void fixture_read(struct fixture *f, uint64_t addr, void *bytes, size_t size)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, bytes, size, (off_t)addr), size);
+	close(fd);
 }
 
 /* --- looking the same ----------------------------------------------------------------------- */

@@ -31,6 +31,10 @@ struct fixture {
 
 /* Start the victim of that flavour ("pie", "static", ...). For cmocka's setup and teardown. */
 struct fixture *fixture_start(const char *flavour);
+
+/* The same, but it may be in its start-up yet, and its target is not open. */
+struct fixture *fixture_launch(const char *flavour);
+
 void fixture_stop(struct fixture *f);
 int fixture_setup(void **state); /* "pie" */
 int fixture_teardown(void **state);
@@ -91,6 +95,11 @@ void fixture_assert_unchanged(struct fixture *f);
 
 /* The last failure of the context must be for this reason, and say something. */
 void fixture_assert_reason(struct fixture *f, enum upatch_reason reason);
+
+/* Its record, which must be there, and its memory. */
+uint64_t fixture_record_addr(struct fixture *f);
+void fixture_write(struct fixture *f, uint64_t addr, const void *bytes, size_t size);
+void fixture_read(struct fixture *f, uint64_t addr, void *bytes, size_t size);
 
 /* Wait until /proc/PID/task/TID/wchan or state tells that a thread sleeps: all threads do. */
 void fixture_wait_asleep(struct fixture *f, size_t nr_threads);

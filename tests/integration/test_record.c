@@ -12,52 +12,6 @@
 
 /* A victim that has scribbled over its record: every verb refuses, and touches nothing. */
 
-static uint64_t find_record(struct fixture *f)
-{
-	char path[64], line[512];
-	uint64_t found = 0;
-	FILE *maps;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", (int)f->pid);
-	maps = fopen(path, "r");
-	assert_non_null(maps);
-	while (fgets(line, sizeof(line), maps)) {
-		unsigned long long start, end;
-
-		assert_int_equal(sscanf(line, "%llx-%llx", &start, &end), 2);
-		if (end - start == UPATCH_RECORD_SIZE &&
-		    (start & 0xffffff) == UPATCH_RECORD_ADDR_LOW)
-			found = start;
-	}
-	fclose(maps);
-	assert_int_not_equal(found, 0);
-	return found;
-}
-
-static void write_victim(struct fixture *f, uint64_t addr, const void *bytes, size_t size)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, bytes, size, (off_t)addr), size);
-	close(fd);
-}
-
-static void read_victim(struct fixture *f, uint64_t addr, void *bytes, size_t size)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, bytes, size, (off_t)addr), size);
-	close(fd);
-}
-
 static void assert_every_verb_refuses(struct fixture *f, enum upatch_reason reason)
 {
 	struct upatch_patch *patch = fixture_patch(f, "q", SOURCE_ADD);
@@ -82,7 +36,7 @@ static void test_a_record_with_a_bad_magic_is_refused(void **state)
 	struct fixture *f = *state;
 
 	fixture_apply(f, "p", SOURCE_SECRET(1));
-	write_victim(f, find_record(f), "garbage", 7);
+	fixture_write(f, fixture_record_addr(f), "garbage", 7);
 	assert_every_verb_refuses(f, UPATCH_E_RECORD_CORRUPT);
 }
 
@@ -92,8 +46,8 @@ static void test_a_record_of_another_version_is_refused(void **state)
 	uint32_t version = 99;
 
 	fixture_apply(f, "p", SOURCE_SECRET(1));
-	write_victim(f, find_record(f) + offsetof(struct upatch_record, version), &version,
-		     sizeof(version));
+	fixture_write(f, fixture_record_addr(f) + offsetof(struct upatch_record, version), &version,
+		      sizeof(version));
 	assert_every_verb_refuses(f, UPATCH_E_RECORD_VERSION);
 }
 
@@ -103,8 +57,9 @@ static void test_a_patch_entry_with_a_bad_length_is_refused(void **state)
 	uint32_t size = 0x7fffffff;
 
 	fixture_apply(f, "p", SOURCE_SECRET(1));
-	write_victim(f, find_record(f) + offsetof(struct upatch_record, patches[0].meta_size),
-		     &size, sizeof(size));
+	fixture_write(f,
+		      fixture_record_addr(f) + offsetof(struct upatch_record, patches[0].meta_size),
+		      &size, sizeof(size));
 	assert_every_verb_refuses(f, UPATCH_E_RECORD_CORRUPT);
 }
 
@@ -115,9 +70,11 @@ static void test_a_meta_that_points_outside_of_itself_is_refused(void **state)
 	uint64_t meta;
 
 	fixture_apply(f, "p", SOURCE_SECRET(1));
-	read_victim(f, find_record(f) + offsetof(struct upatch_record, patches[0].meta_addr), &meta,
-		    sizeof(meta));
-	write_victim(f, meta + offsetof(struct upatch_meta, funcs_offset), &offset, sizeof(offset));
+	fixture_read(f,
+		     fixture_record_addr(f) + offsetof(struct upatch_record, patches[0].meta_addr),
+		     &meta, sizeof(meta));
+	fixture_write(f, meta + offsetof(struct upatch_meta, funcs_offset), &offset,
+		      sizeof(offset));
 	assert_every_verb_refuses(f, UPATCH_E_RECORD_CORRUPT);
 }
 
@@ -130,7 +87,8 @@ static void test_a_spoilt_table_of_an_open_transition_is_refused(void **state)
 	fixture_wait_asleep(f, 2);
 	fixture_apply_pending(f, "p", SOURCE_BLOCK_AND_SECRET(1), 0);
 	/* To an address where a table may be: else the victim's own calls would read it. */
-	write_victim(f, find_record(f) + UPATCH_LAGGARDS_OFFSET, &nowhere, sizeof(nowhere));
+	fixture_write(f, fixture_record_addr(f) + UPATCH_LAGGARDS_OFFSET, &nowhere,
+		      sizeof(nowhere));
 	assert_int_equal(upatch_target_wait(f->target, NULL, NULL), -EBADMSG);
 	fixture_assert_reason(f, UPATCH_E_RECORD_CORRUPT);
 	assert_int_equal(upatch_target_force(f->target, NULL, NULL), -EBADMSG);
@@ -146,19 +104,19 @@ static void test_a_region_that_is_not_ours_is_never_unmapped(void **state)
 
 	/* The victim says that libc's neighbourhood is a payload of ours. */
 	fixture_apply(f, "p", SOURCE_SECRET(1));
-	record = find_record(f);
+	record = fixture_record_addr(f);
 	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++) {
 		uint64_t addr =
 			record + offsetof(struct upatch_record, regions[0]) + i * sizeof(region);
 
-		read_victim(f, addr, &region, sizeof(region));
+		fixture_read(f, addr, &region, sizeof(region));
 		if (region.kind != UPATCH_REGION_PAYLOAD || region.state != UPATCH_REGION_MAPPED)
 			continue;
 		region.addr &=
 			~0xffffffull; /* somewhere in the victim's own mappings, or nowhere */
 		region.size = 0x10000000;
 		region.text_size = region.ro_size = 0x1000;
-		write_victim(f, addr, &region, sizeof(region));
+		fixture_write(f, addr, &region, sizeof(region));
 	}
 	(void)upatch_target_revert(f->target, "p", NULL, NULL); /* done or refused, no harm */
 	assert_answer(f, "twin", "twin 101 201");

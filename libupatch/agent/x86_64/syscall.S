@@ -21,9 +21,14 @@
 
 	.text
 	DEFINE_CALL sys_mmap, 9
+	DEFINE_CALL sys_close, 3
+	DEFINE_CALL sys_mprotect, 10
 	DEFINE_CALL sys_munmap, 11
 	DEFINE_CALL sys_rt_sigprocmask, 14
+	DEFINE_CALL sys_pwrite, 18
 	DEFINE_CALL sys_gettid, 186
 	DEFINE_CALL sys_futex, 202
+	DEFINE_CALL sys_clock_gettime, 228
+	DEFINE_CALL sys_openat, 257
 
 	.section .note.GNU-stack, "", @progbits

@@ -16,6 +16,7 @@ struct assembly {
 	uint8_t *buf;
 	size_t size;
 	size_t room;
+	struct arch_entry *entry; /* is told where distances are */
 	int error;
 };
 
@@ -29,6 +30,15 @@ static void put(struct assembly *a, const void *bytes, size_t size)
 	a->size += size;
 }
 
+/* 32 bits at @offset of what comes next depend on where the gateway is. */
+static void note_disp(struct assembly *a, size_t offset)
+{
+	struct arch_entry *entry = a->entry;
+
+	if (entry->nr_disps < sizeof(entry->disps))
+		entry->disps[entry->nr_disps++] = (uint8_t)(a->size + offset);
+}
+
 /* An opcode and a disp32 that leads to @target from behind it. */
 static void put_branch(struct assembly *a, const char *opcode, size_t size, uint64_t target)
 {
@@ -37,6 +47,7 @@ static void put_branch(struct assembly *a, const char *opcode, size_t size, uint
 
 	if (disp != disp32)
 		a->error = -ERANGE;
+	note_disp(a, size);
 	put(a, opcode, size);
 	put(a, &disp32, sizeof(disp32));
 }
@@ -54,6 +65,7 @@ static void put_plain(struct assembly *a, const uint8_t *bytes, const struct ins
 		if (disp != disp32)
 			a->error = -ERANGE;
 		memcpy(copy + insn->disp_offset, &disp32, sizeof(disp32));
+		note_disp(a, insn->disp_offset);
 	}
 	put(a, copy, insn->size);
 }
@@ -115,12 +127,18 @@ static int decode_old(struct insn_decoder *decoder, const struct arch_entry *ent
 int x86_64_gateway_write(struct arch_entry *entry, uint64_t gateway_addr, uint8_t *buf)
 {
 	_cleanup_(insn_decoder_freep) struct insn_decoder *decoder = NULL;
-	struct assembly a = { .addr = gateway_addr, .buf = buf, .room = X86_64_GATEWAY_ROOM };
+	struct assembly a = {
+		.addr = gateway_addr,
+		.buf = buf,
+		.room = X86_64_GATEWAY_ROOM,
+		.entry = entry,
+	};
 	bool goes_on = true;
 	struct insn insn;
 
 	if (insn_decoder_new(&decoder) < 0)
 		return -ENOMEM;
+	entry->nr_disps = 0;
 	memset(buf, X86_64_TRAP, a.room);
 	put(&a, "\xf3\x0f\x1e\xfa", 4); /* slots jump here indirectly */
 	for (int i = 0; i < entry->nr_insns; i++) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <upatch/abi_agent.h>
 
 #include "arch/x86_64/x86_64.h"
 #include "base/array.h"
@@ -66,6 +67,33 @@ int x86_64_reloc_need(uint32_t type)
 	const struct reloc_type *t = find_type(type);
 
 	return t ? t->need : -EINVAL;
+}
+
+int x86_64_reloc_fixup(uint32_t type)
+{
+	switch (type) {
+	case R_X86_64_64:
+		return UPATCH_FIXUP_64;
+	case R_X86_64_32:
+		return UPATCH_FIXUP_32;
+	case R_X86_64_32S:
+		return UPATCH_FIXUP_32S;
+	case R_X86_64_PC32:
+	case R_X86_64_PLT32:
+		return UPATCH_FIXUP_PC32;
+	case R_X86_64_PC64:
+		return UPATCH_FIXUP_PC64;
+	case R_X86_64_TPOFF32:
+		return UPATCH_FIXUP_TP_OFFSET32;
+	case R_X86_64_TPOFF64:
+		return UPATCH_FIXUP_TP_OFFSET;
+	case R_X86_64_DTPOFF32:
+		return UPATCH_FIXUP_TLS_OFFSET32;
+	case R_X86_64_DTPOFF64:
+		return UPATCH_FIXUP_TLS_OFFSET;
+	default:
+		return -EINVAL;
+	}
 }
 
 const char *x86_64_reloc_name(uint32_t type)

@@ -261,3 +261,16 @@ int x86_64_stub_write(uint64_t stub_addr, uint64_t got_addr, uint8_t *buf)
 	memcpy(buf, stub, sizeof(stub));
 	return 0;
 }
+
+unsigned int x86_64_guard_write(uint8_t *text)
+{
+	/* test %rdi,%rdi; jz stub */
+	static const uint8_t code[] = { 0x48, 0x85, 0xff, 0x0f, 0x84 };
+	const unsigned int size = sizeof(code) + sizeof(int32_t);
+	const unsigned int offset = x86_64_slot_layout.gateway - size;
+	int32_t disp = x86_64_slot_layout.stub - x86_64_slot_layout.gateway;
+
+	memcpy(text + offset, code, sizeof(code));
+	memcpy(text + offset + sizeof(code), &disp, sizeof(disp));
+	return offset;
+}

@@ -25,12 +25,14 @@ extern const struct arch_slot_layout x86_64_slot_layout;
 enum arch_slot_flags x86_64_slot_flags(uint64_t hwcap2);
 int x86_64_slot_write(uint64_t text_addr, uint64_t data_addr, uint64_t switch_addr,
 		      enum arch_slot_flags flags, uint8_t *buf);
+unsigned int x86_64_guard_write(uint8_t *text);
 int x86_64_slot_depth(enum arch_slot_flags flags, unsigned int offset);
 int x86_64_stub_write(uint64_t stub_addr, uint64_t got_addr, uint8_t *buf);
 
 extern const struct arch_landing x86_64_landing;
 
 int x86_64_reloc_need(uint32_t type);
+int x86_64_reloc_fixup(uint32_t type);
 const char *x86_64_reloc_name(uint32_t type);
 int x86_64_reloc_apply(const struct arch_reloc *reloc, uint8_t *section, size_t size,
 		       size_t offset);

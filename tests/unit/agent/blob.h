@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <upatch/abi.h>
+#include <upatch/abi_agent.h>
 #include <upatch/livepatch.h>
 
 struct agent {

@@ -119,6 +119,16 @@ static void test_a_lost_walk_never_clears_a_thread(void **state)
 	assert_int_equal(judge(state, UNWIND_LOST, ELSEWHERE, ELSEWHERE), STACK_UNRELIABLE);
 }
 
+static void test_what_is_not_there_is_on_no_stack_whatever_the_walk(void **state)
+{
+	const struct stack_rule nothing = {};
+	const struct stack_range *range;
+
+	stack.nr = 1;
+	stack.frames[0] = (struct unwind_frame){ ELSEWHERE, true };
+	assert_int_equal(stack_check(&nothing, &stack, UNWIND_LOST, &range), STACK_CLEAN);
+}
+
 static void test_a_hit_on_a_lost_walk_is_a_hit(void **state)
 {
 	assert_int_equal(judge(state, UNWIND_LOST, ELSEWHERE, FUNC + 0x20), STACK_IN_FUNCTION);
@@ -161,6 +171,8 @@ int main(void)
 		rule_test(test_a_return_into_the_overwritten_bytes_cannot_be_moved),
 		rule_test(test_a_frame_that_a_signal_interrupted_counts_as_it_stands),
 		rule_test(test_a_lost_walk_never_clears_a_thread),
+		rule_test(test_what_is_not_there_is_on_no_stack_whatever_the_walk),
+
 		rule_test(test_a_hit_on_a_lost_walk_is_a_hit),
 		rule_test(test_a_thread_in_a_dispatcher_is_on_its_way),
 		cmocka_unit_test(test_overlapping_ranges_are_found_from_both_ends),
