@@ -29,5 +29,6 @@ void measure_calls(struct bench *bench);
 void measure_dispatcher(struct bench *bench);
 void measure_laggards(struct bench *bench);
 void measure_growth(struct bench *bench);
+void measure_loading(struct bench *bench);
 
 #endif

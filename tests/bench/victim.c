@@ -10,6 +10,7 @@
  * function, in the file), "hold N" (N threads wait in another function that is patched), "release MS"
  * (they leave it then), "left" (when the last one did, ns), "spin N" (N threads never rest).
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
@@ -232,8 +233,37 @@ static int find_bias(struct dl_phdr_info *info, size_t size, void *ret)
 	return 1; /* the first one is the executable */
 }
 
+/* ns each: of dlopen(3) and dlclose(3), or of the first alone. */
+static double time_loads(const char *path, long nr, int counts_close)
+{
+	double sum = 0;
+
+	for (long i = 0; i < nr; i++) {
+		uint64_t start = now(), opened;
+		void *handle = dlopen(path, RTLD_NOW);
+
+		if (!handle)
+			abort();
+		opened = now();
+		dlclose(handle);
+		sum += (double)((counts_close ? now() : opened) - start);
+	}
+	return sum / (double)nr;
+}
+
+static double time_lookups(long nr)
+{
+	uint64_t start = now();
+
+	for (long i = 0; i < nr; i++)
+		if (!dlsym(RTLD_DEFAULT, "getpid"))
+			abort();
+	return (double)(now() - start) / (double)nr;
+}
+
 static void answer(const char *command)
 {
+	char path[512];
 	uintptr_t bias = 0;
 	long n;
 
@@ -252,6 +282,14 @@ static void answer(const char *command)
 	} else if (sscanf(command, "spin %ld", &n) == 1) {
 		start_detached(spin_thread, n, NULL);
 		puts("0");
+	} else if (sscanf(command, "load %ld %511s", &n, path) == 2) {
+		printf("%f\n", time_loads(path, n, 1));
+	} else if (sscanf(command, "open %ld %511s", &n, path) == 2) {
+		printf("%f\n", time_loads(path, n, 0));
+	} else if (sscanf(command, "dlsym %ld", &n) == 1) {
+		printf("%f\n", time_lookups(n));
+	} else if (strcmp(command, "brk\n") == 0) {
+		printf("%llu\n", (unsigned long long)_r_debug.r_brk);
 	} else if (strcmp(command, "left\n") == 0) {
 		printf("%llu\n", (unsigned long long)left_at);
 	} else if (strcmp(command, "address\n") == 0) {
@@ -263,7 +301,7 @@ static void answer(const char *command)
 
 int main(int argc, char *argv[])
 {
-	char line[64];
+	char line[700];
 
 	if (argc != 3 || pipe(gate) < 0)
 		return 2;
