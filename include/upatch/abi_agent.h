@@ -193,6 +193,7 @@ enum upatch_event_kind {
 	UPATCH_EVENT_REFUSED,	  /* @reason */
 	UPATCH_EVENT_UNPATCHED,	  /* likewise, and it is loaded all the same */
 	UPATCH_EVENT_FAILED,	  /* likewise, while the patch was applied */
+	UPATCH_EVENT_TRAPPED,	  /* @detail of the object was called, which is not loaded */
 	UPATCH_EVENT_OTHER_BUILD, /* an object of the name came in another build: left alone */
 };
 
@@ -211,6 +212,23 @@ struct upatch_event {
 
 enum {
 	UPATCH_EVENTS_MAX = 64,
+	UPATCH_LATE_MAX = 64, /* as many traps are there */
+	UPATCH_LATE_OBJECT = 64,
+	UPATCH_LATE_NAME = 128,
+	UPATCH_TRAP_SIZE = 16, /* bytes of code of each, from the agent's "dl_traps" on */
+};
+
+/*
+ * A symbol of a library that may come and go, which a payload of another object refers to. As long as the
+ * library is not there its word leads to the n-th trap.
+ * @seq: of the patch, 0: this one is free. Written last, and cleared first.
+ * @word: in the payload's GOT
+ */
+struct upatch_late {
+	uint64_t seq;
+	uint64_t word;
+	char object[UPATCH_LATE_OBJECT];
+	char name[UPATCH_LATE_NAME];
 };
 
 /*
@@ -240,6 +258,7 @@ struct upatch_agent_data {
 	uint64_t last_event;
 	uint64_t seen_event;
 	uint64_t armed;				       /* how often the hooks were */
+	struct upatch_late late[UPATCH_LATE_MAX];      /* the n-th has the n-th trap */
 	struct upatch_event events[UPATCH_EVENTS_MAX]; /* by number modulo UPATCH_EVENTS_MAX */
 };
 

@@ -94,6 +94,7 @@ long sys_mprotect(void *addr, size_t size, long prot);
 long sys_munmap(void *addr, size_t size);
 long sys_openat(long dir, const char *path, long flags, long mode);
 long sys_close(long fd);
+long sys_write(long fd, const void *bytes, size_t size);
 long sys_pwrite(long fd, const void *bytes, size_t size, uint64_t offset);
 long sys_clock_gettime(long clock, struct sys_timespec *ret);
 long sys_futex(uint32_t *word, long op, uint32_t value, const void *timeout);

@@ -9,6 +9,7 @@
 #include "agent/dl_record.h"
 #include "agent/event.h"
 #include "agent/frames.h"
+#include "agent/late.h"
 #include "agent/part.h"
 #include "agent/room.h"
 
@@ -372,6 +373,10 @@ static void go(const struct dl_map *map)
 	if (!dl_map_image(map, &image))
 		return;
 	revert(&c, image.start, UINT64_MAX);
+	if (late_is_any()) {
+		open(&c);
+		late_lose(&c.poke, &image);
+	}
 	close(&c);
 }
 
@@ -382,6 +387,20 @@ static void go_companions(const struct dl_map *first, const struct dl_map *refus
 		refused = refused->previous;
 		go(refused);
 	}
+}
+
+/* These, and those behind them, are there to stay for now: others may call them. */
+static void resolve(const struct dl_map *first)
+{
+	struct poke poke;
+	int nr = 0;
+
+	if (!late_is_any())
+		return;
+	poke_open(&poke);
+	for (const struct dl_map *m = first; m && nr < MAPS_MAX; m = m->next, nr++)
+		late_resolve(&poke, m);
+	poke_close(&poke);
 }
 
 /* Its part may yet be placed, by a scan: that is to know, too. */
@@ -503,6 +522,8 @@ const char *dl_on_catch(uint64_t operate, const void *arg)
 		}
 	}
 	is_refusable = false;
+	if (!refused)
+		resolve(first);
 	dl_unlock();
 	return refused;
 }
@@ -570,6 +591,8 @@ static void come_added(void)
 	for (const struct dl_map *map = before ? before->next : NULL; map && nr < MAPS_MAX;
 	     map = map->next, nr++)
 		(void)come(dl_debug_next(NULL), map, 0, PART_WRITE_ENTRIES);
+	if (before)
+		resolve(before->next);
 }
 
 /* glibc relocates what it has added with its list complete: until that is done it is nothing to patch. */
@@ -619,6 +642,8 @@ long dl_scan(uint64_t seq)
 		for (const struct dl_map *m = d->first; m && !refused; m = m->next)
 			if (!is_closing(m))
 				refused = come(d, m, seq, PART_KEEP_ENTRIES);
+	if (r == DL_DONE && !refused)
+		resolve(dl_debug_next(NULL)->first);
 	dl_unlock();
 	return refused ? DL_REFUSED : r;
 }

@@ -43,6 +43,7 @@ exports:
 	EXPORT dl_callback
 	EXPORT dl_forget
 	EXPORT dl_probe
+	EXPORT dl_traps
 exports_end:
 	.zero 16 * 36 - (exports_end - exports)
 

@@ -320,6 +320,22 @@ static int write_output(struct build *b)
 	return r < 0 ? diag_oom(b->d) : write_file(b->d, b->opts->output, bytes, size);
 }
 
+/* All payloads know their objects: which of these has what others refer to? */
+static int relate(struct build *b)
+{
+	_cleanup_free_ struct fixup_sibling *siblings = calloc(b->nr_groups, sizeof(*siblings));
+	int r = 0;
+
+	if (!siblings)
+		return diag_oom(b->d);
+	for (size_t i = 0; i < b->nr_groups; i++)
+		siblings[i] = (struct fixup_sibling){ b->groups[i].image, b->groups[i].bytes,
+						      b->groups[i].size };
+	for (size_t i = 0; i < b->nr_groups && r >= 0; i++)
+		r = fixup_siblings(b->d, siblings, b->nr_groups, i);
+	return r;
+}
+
 static void build_deinit(struct build *b)
 {
 	for (size_t i = 0; i < b->nr_groups; i++) {
@@ -360,6 +376,8 @@ int build_run(struct diag *d, const struct upatch_build_options *opts)
 			r = code_collect(d, b.groups[i].image, b.groups[i].bytes, b.groups[i].size,
 					 &b.groups[i].code, &b.groups[i].code_size);
 	}
+	if (r >= 0)
+		r = relate(&b);
 	if (r >= 0)
 		r = write_output(&b);
 	build_deinit(&b);

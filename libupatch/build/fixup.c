@@ -217,3 +217,49 @@ int fixup_payload(struct diag *d, struct image *image, const char *object, uint8
 	r = fixup_funcs(d, image, object, &storage->payload, bytes);
 	return r < 0 ? r : fixup_symbols(d, image, object, &storage->payload, bytes);
 }
+
+static bool does_export(struct diag *d, struct image *image, const char *name)
+{
+	const struct symtab *symtab;
+	struct symbol ignored;
+
+	return image_symtab(image, d, &symtab) >= 0 &&
+	       symtab_find_export(symtab, name, NULL, &ignored) == 0;
+}
+
+static bool find_sibling(struct diag *d, const struct fixup_sibling *siblings, size_t nr,
+			 const char *name, size_t *ret)
+{
+	for (*ret = 0; *ret < nr; (*ret)++)
+		if (does_export(d, siblings[*ret].image, name))
+			return true;
+	return false;
+}
+
+int fixup_siblings(struct diag *d, const struct fixup_sibling *siblings, size_t nr, size_t index)
+{
+	_cleanup_(payload_storage_freep) struct payload_storage *storage = NULL;
+	uint8_t *bytes = siblings[index].bytes;
+	Elf64_Shdr table;
+	Elf64_Sym sym;
+	int r;
+
+	r = payload_parse(d, bytes, siblings[index].size, &storage);
+	if (r < 0 || !find_shdr(bytes, SHT_SYMTAB, NULL, &table))
+		return r;
+	for (size_t i = 0; i < storage->payload.nr_symbols; i++) {
+		const struct payload_symbol *symbol = &storage->payload.symbols[i];
+		uint8_t *at = bytes + table.sh_offset + i * sizeof(sym);
+		size_t sibling;
+
+		if (symbol->kind != PAYLOAD_SYMBOL_EXTERN || !*symbol->name || symbol->version ||
+		    does_export(d, siblings[index].image, symbol->name) ||
+		    !find_sibling(d, siblings, nr, symbol->name, &sibling))
+			continue;
+		memcpy(&sym, at, sizeof(sym));
+		sym.st_shndx = PAYLOAD_SHN_SIBLING;
+		sym.st_value = sibling;
+		memcpy(at, &sym, sizeof(sym));
+	}
+	return 0;
+}

@@ -25,4 +25,17 @@ int fixup_object_name(struct diag *d, const uint8_t *bytes, size_t size, char **
 int fixup_payload(struct diag *d, struct image *image, const char *object, uint8_t *bytes,
 		  size_t size);
 
+/* An object of the patch, and its payload. */
+struct fixup_sibling {
+	struct image *image;
+	uint8_t *bytes; /* changed in place */
+	size_t size;
+};
+
+/**
+ * fixup_siblings() - note which symbols of a payload another object of the patch exports
+ * That one may come later. Return: 0, or -errno raised.
+ */
+int fixup_siblings(struct diag *d, const struct fixup_sibling *siblings, size_t nr, size_t index);
+
 #endif

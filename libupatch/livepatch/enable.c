@@ -15,6 +15,7 @@
 #include "livepatch/ehframe.h"
 #include "livepatch/hooks.h"
 #include "livepatch/island.h"
+#include "livepatch/late.h"
 #include "livepatch/library.h"
 #include "livepatch/meta.h"
 #include "livepatch/plan.h"
@@ -148,7 +149,9 @@ static int reserve_first(struct session *s, struct plan *plan, struct rcall *rca
 	r = region_map_record(s, rcall);
 	if (r >= 0)
 		r = announce(s, rcall->thread->tid, s->record.head->next_seq, ret_index);
-	return r < 0 ? r : agent_map(s, plan, rcall);
+	if (r >= 0)
+		r = agent_map(s, plan, rcall);
+	return r < 0 ? r : late_settle(s, plan);
 }
 
 static int reserve_rest(struct session *s, struct plan *plan, struct rcall *rcall, size_t index)
@@ -223,6 +226,8 @@ static int write_payloads(struct session *s, struct plan *plan, size_t index)
 		r = target_write(s->target, 0,
 				 s->record.head->regions[plan->templates[i].region].addr,
 				 plan->templates[i].bytes, plan->templates[i].size);
+	if (r >= 0)
+		r = late_write(s, plan, index);
 	if (r >= 0 && plan->hooks && hooks_are_new(plan->hooks))
 		r = hooks_write(s, plan->hooks);
 	if (r >= 0)

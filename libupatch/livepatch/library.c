@@ -185,6 +185,13 @@ static void report(struct session *s, const struct upatch_event *e)
 		break;
 	case UPATCH_EVENT_FAILED: /* raised by whoever asked for it */
 		break;
+	case UPATCH_EVENT_TRAPPED:
+		diag_warn(
+			s->diag,
+			"target %d: patch '%s': its code called '%s' of object '%s', which is not "
+			"loaded",
+			pid, patch, e->detail, e->object);
+		break;
 	case UPATCH_EVENT_OTHER_BUILD:
 		diag_info(s->diag, "target %d: patch '%s': object '%s' came in another build", pid,
 			  patch, e->object);

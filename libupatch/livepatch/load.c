@@ -30,6 +30,9 @@ enum {
 
 static const uint64_t size_max = 256ull << 20;
 
+/* From anywhere: what has that address is referred to by the GOT. */
+static const uint64_t out_of_reach = 1ull << 63;
+
 /* --- what relocations need ------------------------------------------------------------------- */
 
 static uint32_t take_got(struct load *load, uint32_t *slot, unsigned int words)
@@ -58,6 +61,18 @@ static int raise_reloc(struct session *s, const struct plan_object *o,
 			error == -ERANGE ? "is out of range" : "cannot be applied");
 }
 
+static int raise_late(struct session *s, const struct plan_object *o,
+		      const struct payload_reloc *reloc)
+{
+	struct diag_where where = { .object = o->payload->object };
+
+	return diag_err(s->diag, -ENOTSUP, UPATCH_E_RELOC_TYPE, &where,
+			"relocation %s against '%s', of a library that may come and go, cannot be "
+			"kept up to date: only calls and the GOT can",
+			s->target->arch->reloc_name(reloc->type),
+			o->payload->symbols[reloc->symbol].name);
+}
+
 static int reserve_for(struct session *s, struct plan_object *o, const struct payload_reloc *reloc)
 {
 	struct load_symbol *symbol = &o->load.symbols[reloc->symbol];
@@ -65,6 +80,8 @@ static int reserve_for(struct session *s, struct plan_object *o, const struct pa
 	bool needs_tls = true;
 	int need = s->target->arch->reloc_need(reloc->type);
 
+	if (symbol->is_late && need != RELOC_NEED_CALL && need != RELOC_NEED_GOT)
+		return raise_late(s, o, reloc);
 	switch (need) {
 	case RELOC_NEED_CALL:
 		take_got(&o->load, &symbol->got, 1);
@@ -142,7 +159,9 @@ static int resolve_symbols(struct session *s, struct plan_object *o)
 			r = resolve_late(s, symbol, loaded);
 			continue;
 		}
-		if (symbol->kind == PAYLOAD_SYMBOL_EXTERN && *symbol->name)
+		if (symbol->sibling && o->waits && o->waits[symbol->sibling - 1])
+			loaded->is_late = true;
+		else if (symbol->kind == PAYLOAD_SYMBOL_EXTERN && *symbol->name)
 			r = resolve_extern(s, o->object, symbol, loaded);
 		else if (symbol->kind == PAYLOAD_SYMBOL_PRIVATE)
 			r = resolve_private(s, o->object, symbol, loaded);
@@ -371,6 +390,13 @@ static uint64_t got_addr(const struct load *load, uint32_t slot)
 	return slot ? load->addr + load->got_offset + slot - 1 : 0;
 }
 
+uint64_t load_late_word(const struct plan_object *object, uint32_t symbol)
+{
+	const struct load_symbol *s = &object->load.symbols[symbol];
+
+	return s->is_late ? got_addr(&object->load, s->got) : 0;
+}
+
 int load_apply(struct session *session, struct plan_object *object,
 	       const struct payload_reloc *reloc)
 {
@@ -384,7 +410,7 @@ int load_apply(struct session *session, struct plan_object *object,
 		.type = reloc->type,
 		.addend = reloc->addend,
 		.place = o->load.addr + section_offset + reloc->offset,
-		.value = symbol->value,
+		.value = symbol->is_late ? out_of_reach : symbol->value,
 		.size = symbol->size,
 		.got_base = o->load.addr + o->load.got_offset,
 		.stub = symbol->stub ? o->load.addr + o->load.stubs_offset + symbol->stub - 1 : 0,

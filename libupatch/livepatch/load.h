@@ -29,6 +29,7 @@ struct load_symbol {
 	bool is_tls;
 	bool has_tpoff;
 	bool is_agent; /* a function of the agent; value is set when that is mapped */
+	bool is_late;  /* of a library that may come and go: only by its word in the GOT */
 	bool is_ifunc; /* value is the resolver's address until it was called */
 	uint32_t got;  /* offset in the GOT + 1, 0: none */
 	uint32_t got_tpoff;
@@ -88,6 +89,9 @@ int load_begin(struct session *session, struct plan_object *object);
 int load_apply(struct session *session, struct plan_object *object,
 	       const struct payload_reloc *reloc);
 int load_end(struct session *session, struct plan_object *object);
+
+/* Address in the target of the word that a symbol that may come and go is used by, 0: it is none. */
+uint64_t load_late_word(const struct plan_object *object, uint32_t symbol);
 
 /* Address in the target of a symbol that the payload defines. */
 uint64_t load_symbol_addr(const struct plan_object *object, uint32_t symbol);

@@ -45,6 +45,7 @@ void plan_deinit(struct plan *plan)
 	free(plan->objects);
 	free(plan->templates);
 	hooks_free(plan->hooks);
+	free(plan->waits);
 	*plan = (struct plan){};
 }
 
@@ -444,6 +445,22 @@ static int match_objects(struct session *s, const struct patchfile *file, struct
 	return 0;
 }
 
+/* Whatever its build. */
+static int note_waiting(struct session *s, struct plan *plan)
+{
+	const struct patchfile *file = plan->file;
+
+	plan->waits = calloc(file->nr_payloads, sizeof(*plan->waits));
+	if (!plan->waits)
+		return diag_oom(s->diag);
+	for (size_t i = 0; i < file->nr_payloads; i++)
+		for (size_t n = 0; n < plan->nr_templates; n++)
+			if (strcmp(plan->templates[n].object->payload->object,
+				   file->payloads[i].object) == 0)
+				plan->waits[i] = true;
+	return 0;
+}
+
 int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn, void *userdata,
 	     struct plan *ret)
 {
@@ -452,7 +469,10 @@ int plan_new(struct session *session, const struct patchfile *file, plan_func_fn
 	int r;
 
 	r = match_objects(session, file, &plan);
+	if (r >= 0)
+		r = note_waiting(session, &plan);
 	for (size_t i = 0; i < plan.nr_objects && r >= 0; i++) {
+		plan.objects[i].waits = plan.waits;
 		r = plan_funcs(session, &plan.objects[i], fn, userdata);
 		if (r >= 0)
 			r = load_layout(session, &plan.objects[i]);

@@ -55,6 +55,7 @@ struct plan_object {
 	int payload_region; /* index in the record, -1 before */
 	int island_region;
 	uint64_t island_text; /* 0: no new slots */
+	const bool *waits;    /* by payload: it has a template; borrowed from the plan */
 	bool is_hooks;	      /* its slots lead to the agent */
 };
 
@@ -64,6 +65,7 @@ struct plan {
 	size_t nr_objects;
 	struct template *templates; /* for libraries that may come and go */
 	size_t nr_templates;
+	bool *waits;	     /* by payload of the file: its object is one that may come and go */
 	struct hooks *hooks; /* of the dynamic linker, when there are templates */
 };
 

@@ -14,6 +14,7 @@
 #include "livepatch/ehframe.h"
 #include "livepatch/hooks.h"
 #include "livepatch/island.h"
+#include "livepatch/late.h"
 #include "livepatch/library.h"
 #include "livepatch/refs.h"
 #include "livepatch/region.h"
@@ -188,6 +189,8 @@ int unload_patch(struct session *session, size_t index)
 		r = ehframe_deregister(session, index);
 	if (r > 0)
 		return keep(session, index, UPATCH_KEPT_REFERENCED);
+	if (r >= 0)
+		r = late_clear(session, index);
 	if (r >= 0)
 		r = session_borrow(session, &rcall);
 	if (r < 0)

@@ -75,6 +75,23 @@ static int read_code(struct diag *d, const struct container *container, const ch
 			  payload->nr_funcs, ret);
 }
 
+/* What symbols say of other payloads of the file. */
+static int check_siblings(struct diag *d, const struct patchfile *file)
+{
+	for (size_t i = 0; i < file->nr_payloads; i++) {
+		const struct payload *payload = &file->payloads[i];
+		struct diag_where where = { .object = payload->object };
+
+		for (size_t n = 0; n < payload->nr_symbols; n++)
+			if (payload->symbols[n].sibling > file->nr_payloads ||
+			    payload->symbols[n].sibling == i + 1)
+				return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, &where,
+						"symbol '%s' is of a payload out of range",
+						payload->symbols[n].name);
+	}
+	return 0;
+}
+
 static int read_payloads(struct diag *d, const struct container *container, struct file *f)
 {
 	const struct manifest *m = &f->manifest;
@@ -128,6 +145,8 @@ int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const c
 	r = f ? read_manifest(d, &container, f) : diag_oom(d);
 	if (r >= 0)
 		r = read_payloads(d, &container, f);
+	if (r >= 0)
+		r = check_siblings(d, &f->public);
 	container_deinit(&container);
 	if (r < 0) {
 		patchfile_close(&f->public);

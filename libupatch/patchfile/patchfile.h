@@ -49,6 +49,7 @@ struct payload_symbol {
 	uint8_t bind;	  /* STB_*: a weak EXTERN may stay 0 */
 	uint32_t section; /* DEFINED: index into sections */
 	uint32_t sympos;  /* PRIVATE */
+	uint32_t sibling; /* EXTERN: index + 1 of the payload whose object exports it, 0: unknown */
 	uint64_t value;	  /* DEFINED: offset; PRIVATE: link-time address, or 0 when unknown */
 	uint64_t size;
 };

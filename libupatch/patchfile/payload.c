@@ -232,6 +232,11 @@ static int read_undefined(struct reader *rd, const GElf_Sym *sym, const char *na
 		ret->name = name;
 		return 0;
 	}
+	if (sym->st_shndx == PAYLOAD_SHN_SIBLING) {
+		if (sym->st_value >= UINT32_MAX)
+			return raise_bad(rd, ".symtab", "has a symbol of a payload out of range");
+		ret->sibling = (uint32_t)sym->st_value + 1;
+	}
 	at = strchr(name, '@');
 	if (at && at > name) {
 		ret->version = at + strspn(at, "@");
@@ -262,6 +267,7 @@ static int read_symbol(struct reader *rd, size_t index, struct payload_symbol *r
 	switch (sym.st_shndx) {
 	case SHN_UNDEF:
 	case PAYLOAD_SHN_LIVEPATCH:
+	case PAYLOAD_SHN_SIBLING:
 		return read_undefined(rd, &sym, name, ret);
 	case SHN_ABS:
 		ret->kind = PAYLOAD_SYMBOL_ABSOLUTE;

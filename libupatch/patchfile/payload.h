@@ -20,6 +20,8 @@ struct diag;
 enum {
 	PAYLOAD_SHN_LIVEPATCH =
 		0xff20, /* as in klp modules: known to the builder, not the linker */
+	PAYLOAD_SHN_SIBLING =
+		0xff21, /* undefined here, exported by the object of the payload st_value */
 };
 
 /* A payload and what its strings point into. */

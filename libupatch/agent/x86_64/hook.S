@@ -76,6 +76,37 @@ dl_brk:
 	.cfi_endproc
 	.size dl_brk, . - dl_brk
 
+/*
+ * What calls of functions that are not there lead to, UPATCH_LATE_MAX of them of UPATCH_TRAP_SIZE bytes. The
+ * return address tells a debugger who called.
+ */
+	.balign 16
+	.globl dl_traps
+	.hidden dl_traps
+	.type dl_traps, @function
+dl_traps:
+	.cfi_startproc
+	.set index, 0
+	.rept 64
+	.balign 16
+	endbr64
+	movl $index, %edi
+	jmp trapped
+	.set index, index + 1
+	.endr
+	.cfi_endproc
+	.size dl_traps, . - dl_traps
+
+	.type trapped, @function
+trapped:
+	.cfi_startproc
+	subq $8, %rsp
+	.cfi_adjust_cfa_offset 8
+	call late_trapped
+	ud2
+	.cfi_endproc
+	.size trapped, . - trapped
+
 	.section .rodata
 empty:
 	.byte 0

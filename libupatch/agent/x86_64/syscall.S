@@ -25,6 +25,7 @@
 	DEFINE_CALL sys_mprotect, 10
 	DEFINE_CALL sys_munmap, 11
 	DEFINE_CALL sys_rt_sigprocmask, 14
+	DEFINE_CALL sys_write, 1
 	DEFINE_CALL sys_pwrite, 18
 	DEFINE_CALL sys_gettid, 186
 	DEFINE_CALL sys_futex, 202

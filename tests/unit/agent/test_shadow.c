@@ -81,7 +81,7 @@ static void test_the_head_describes_the_blob(void **state)
 	assert_int_equal(head->data_size % UPATCH_PAGE_SIZE, 0);
 	assert_int_equal(head->fork_offset % UPATCH_PAGE_SIZE, 0);
 	assert_int_equal(head->fork_offset + head->fork_size, head->text_size + head->data_size);
-	assert_int_equal(head->nr_exports, 13);
+	assert_int_equal(head->nr_exports, 14);
 	/* .eh_frame_hdr: version 1, a sorted table. */
 	assert_int_equal(agent.base[head->eh_frame_hdr_offset], 1);
 	assert_int_equal(agent.base[head->eh_frame_hdr_offset + 3], 0x3b);
