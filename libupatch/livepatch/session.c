@@ -47,19 +47,33 @@ static int read_stopped(struct session *s)
 	return r;
 }
 
+/* A tool that was killed may have had the target unmap something, which it does just now. */
+static bool is_torn(int r)
+{
+	return r == -EBADMSG || r == -EFAULT;
+}
+
+static int look_again(struct session *s, int r)
+{
+	if (r >= 0)
+		return 0;
+	diag_clear(s->diag);
+	return session_reload_maps(s);
+}
+
 int session_read_record(struct session *session)
 {
 	int r = 1;
 
-	for (int i = 0; i < READS_MAX && (r > 0 || r == -EBADMSG); i++) {
-		if (r < 0)
-			diag_clear(session->diag);
-		r = read_running(session);
+	for (int i = 0; i < READS_MAX && (r > 0 || is_torn(r)); i++) {
+		r = look_again(session, r);
+		if (r >= 0)
+			r = read_running(session);
 	}
-	if (r > 0 || r == -EBADMSG) {
-		if (r < 0)
-			diag_clear(session->diag);
-		r = read_stopped(session);
+	if (r > 0 || is_torn(r)) {
+		r = look_again(session, r);
+		if (r >= 0)
+			r = read_stopped(session);
 	}
 	return r < 0 ? r : 0;
 }
