@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "arch/arch.h"
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/diag.h"
@@ -136,12 +135,15 @@ static bool has_thread_inside(struct session *s, const struct freeze *freeze,
 	return false;
 }
 
-/* What has been begun is put in order even when its time is over. */
-static const uint64_t patience = NSEC_PER_SEC;
+/*
+ * What has been begun is put in order even when its time is over; but who is not outside by then, or whose
+ * stack cannot be walked, may stay for as long as he likes.
+ */
+static const uint64_t patience = 2 * NSEC_PER_SEC;
 
 int walk_wait_outside(struct session *session, walk_is_inside_fn fn, enum walk_doubt doubt)
 {
-	uint64_t deadline = MAX(session->deadline, deadline_in(patience));
+	uint64_t deadline = deadline_in(patience);
 	_cleanup_free_ struct unwind_stack *stack = malloc(sizeof(*stack));
 	const struct search search = { fn, doubt, stack };
 	struct timespec pause = { .tv_nsec = NSEC_PER_MSEC };
