@@ -105,6 +105,20 @@ void upatch_patch_close(struct upatch_patch *patch);
 /** upatch_patch_info() - what is in it; borrowed, lives as long as the patch */
 const struct upatch_patch_info *upatch_patch_info(const struct upatch_patch *patch);
 
+enum {
+	UPATCH_BUILD_ID_MAX = 2 * 64 + 1, /* bytes of its text, with the 0 */
+};
+
+/**
+ * upatch_file_build_id() - the build ID of an executable or a library
+ * @fd:  borrowed, only its headers and notes are read
+ * @ret: lower-case hex
+ *
+ * Return: 0, or -ENODATA when it is no 64-bit ELF file or has none, which is no failure that
+ * upatch_ctx_error() would tell about.
+ */
+int upatch_file_build_id(int fd, char ret[UPATCH_BUILD_ID_MAX]);
+
 /* --- targets ----------------------------------------------------------------------------------- */
 
 /**

@@ -2,8 +2,10 @@
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "elf/image.h"
 #include "elf/image_private.h"
 
@@ -56,6 +58,46 @@ void build_id_from_sections(const uint8_t *bytes, size_t size, struct build_id *
 			build_id_from_notes(bytes + shdr.sh_offset, shdr.sh_size, shdr.sh_addralign,
 					    ret);
 	}
+}
+
+enum {
+	PHDRS_MAX = 1024,
+	NOTES_MAX = 1 << 20, /* bytes of one segment: more than any linker makes */
+};
+
+static bool read_at(int fd, uint64_t offset, void *ret, size_t size)
+{
+	return offset <= INT64_MAX && pread(fd, ret, size, (off_t)offset) == (ssize_t)size;
+}
+
+static void read_notes(int fd, const Elf64_Phdr *phdr, struct build_id *ret)
+{
+	_cleanup_free_ uint8_t *notes = NULL;
+
+	if (!phdr->p_filesz || phdr->p_filesz > NOTES_MAX)
+		return;
+	notes = malloc(phdr->p_filesz);
+	if (notes && read_at(fd, phdr->p_offset, notes, phdr->p_filesz))
+		build_id_from_notes(notes, phdr->p_filesz, phdr->p_align, ret);
+}
+
+bool build_id_read(int fd, struct build_id *ret)
+{
+	struct build_id id = {};
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr;
+
+	if (!read_at(fd, 0, &ehdr, sizeof(ehdr)) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    ehdr.e_phentsize != sizeof(phdr) || ehdr.e_phnum > PHDRS_MAX)
+		return false;
+	for (unsigned int i = 0; i < ehdr.e_phnum && !id.size; i++)
+		if (read_at(fd, ehdr.e_phoff + i * sizeof(phdr), &phdr, sizeof(phdr)) &&
+		    phdr.p_type == PT_NOTE)
+			read_notes(fd, &phdr, &id);
+	if (id.size)
+		*ret = id;
+	return id.size;
 }
 
 /* --- compared and spelled -------------------------------------------------------------------- */

@@ -131,6 +131,9 @@ const char *image_needed(const struct image *image, size_t index);
  */
 int image_symtab(struct image *image, struct diag *d, const struct symtab **ret);
 
+/* Of an ELF file, without reading more than its headers and notes. False when it has none. */
+bool build_id_read(int fd, struct build_id *ret);
+
 bool build_id_is_equal(const struct build_id *a, const struct build_id *b);
 
 /* Lower-case hex, NUL-terminated; @buf holds 2 * BUILD_ID_MAX + 1 bytes. */
