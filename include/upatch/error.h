@@ -30,8 +30,13 @@ enum upatch_exit {
 	X(USAGE,           "usage",            UPATCH_EXIT_USAGE,   "see upatchctl --help") \
 	X(NO_MEMORY,       "no-memory",        UPATCH_EXIT_REFUSED, "free memory and try again") \
 	X(IO,              "io",               UPATCH_EXIT_REFUSED, "check the file or device named above") \
+	X(CONFIG,          "config",           UPATCH_EXIT_REFUSED, "correct the file named above, then reload upatchd") \
 	X(UNSUPPORTED,     "unsupported",      UPATCH_EXIT_REFUSED, "see the limits in upatch(7)") \
 	X(INTERNAL,        "internal",         UPATCH_EXIT_REFUSED, "report this with the output of --verbose") \
+	X(NO_DAEMON,       "no-daemon",        UPATCH_EXIT_REFUSED, "start upatchd, see upatchd(8)") \
+	X(DENIED,          "denied",           UPATCH_EXIT_REFUSED, "ask root, or act on your own processes") \
+	X(LIMIT,           "limit",            UPATCH_EXIT_REFUSED, "wait for the answers to what was asked already") \
+	X(DEADLINE,        "deadline",         UPATCH_EXIT_REFUSED, "see upatchctl status: what was begun is carried on with, or undone, by the next call") \
 	/* ELF and patch files */ \
 	X(NOT_ELF,         "not-elf",          UPATCH_EXIT_REFUSED, "give the path of an ELF file") \
 	X(BAD_ELF,         "bad-elf",          UPATCH_EXIT_REFUSED, "the file is damaged: install it again") \
@@ -70,6 +75,8 @@ enum upatch_exit {
 	X(NO_SYSCALL_SITE, "no-syscall-site",  UPATCH_EXIT_REFUSED, "the target maps no C library code that can run a system call for us") \
 	X(RCALL,           "rcall",            UPATCH_EXIT_REFUSED, "see the error named above; the target was put back") \
 	X(CALLBACK,        "callback",         UPATCH_EXIT_REFUSED, "see what the patch's callback wants; upatch(7) says what it may do") \
+	X(WORKER,          "worker",           UPATCH_EXIT_REFUSED, "upatchd tries again by itself; its log tells what became of the worker") \
+	X(EXCLUDED,        "excluded",         UPATCH_EXIT_REFUSED, "see the exclusions of the patch and the [Exclude] sections of upatchd.conf(5)") \
 	/* the record in the target */ \
 	X(RECORD_CORRUPT,  "record-corrupt",   UPATCH_EXIT_REFUSED, "the target has overwritten its record: restart it") \
 	X(RECORD_VERSION,  "record-version",   UPATCH_EXIT_REFUSED, "use the version of upatch that patched this target") \

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 
-FOLDERS = (".ci", "include", "libupatch", "upatchctl", "patches", "man", "scripts", "tests", "docs")
+FOLDERS = (".ci", "daemon", "include", "libupatch", "upatchctl", "patches", "man", "scripts", "tests", "docs")
 SKIPPED_FOLDERS = {"__pycache__", "corpus"}
 
 

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bus_text.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+/* Length in bytes of the printable character at @s, 0 when there is none. */
+static size_t character_length(const char *s)
+{
+	mbstate_t state = {};
+	wchar_t c;
+	size_t length = mbrtowc(&c, s, strlen(s), &state);
+
+	if (length == (size_t)-1 || length == (size_t)-2 || c < 0x20 || (c >= 0x7f && c < 0xa0))
+		return 0;
+	return length;
+}
+
+char *bus_text_clean(const char *s)
+{
+	locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	locale_t previous = locale ? uselocale(locale) : (locale_t)0;
+	char *text = malloc(4 * strlen(s ?: "") + 1);
+	char *to = text;
+
+	for (s = s ?: ""; text && *s;) {
+		size_t length = character_length(s);
+
+		if (length > 0)
+			to = mempcpy(to, s, length);
+		else
+			to += sprintf(to, "\\x%02x", (unsigned char)*s);
+		s += length ?: 1;
+	}
+	if (text)
+		*to = 0;
+	if (locale) {
+		(void)uselocale(previous); /* back to what it was cannot fail */
+		freelocale(locale);
+	}
+	return text;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "log.h"
+#include "manager_private.h"
+#include "operation.h"
+#include "pool.h"
+
+enum {
+	REQUESTS_MAX = 1024,
+	/* For threads to leave, so that no worker waits long: later tries carry on. */
+	STEP_TIMEOUT_MS = 100,
+	DEADLINE_SLACK_MS = 5000,
+};
+
+/* --- targets ----------------------------------------------------------------------------------- */
+
+void work_target(struct manager *m, struct target *target)
+{
+	if (!target->is_to_work) {
+		target->is_to_work = true;
+		TAILQ_INSERT_TAIL(&m->work, target, in_work);
+	}
+	manager_wake(m);
+}
+
+void work_forget(struct manager *m, struct target *target)
+{
+	struct request *request;
+
+	if (target->is_to_work)
+		TAILQ_REMOVE(&m->work, target, in_work);
+	target->is_to_work = false;
+	/* Its operation goes on, to no avail, and nobody listens but who asked for it. */
+	if (!target->op)
+		return;
+	TAILQ_FOREACH(request, &m->running, in_queue)
+	if (request->op == target->op)
+		return;
+	operation_set_userdata(target->op, NULL);
+}
+
+static void take_records(struct target *target, struct job_result *result)
+{
+	struct process *from = &result->process, *to = &target->process;
+	struct process swap = *to;
+
+	if (!result->has_records)
+		return;
+	to->records = from->records;
+	to->nr_records = from->nr_records;
+	from->records = swap.records;
+	from->nr_records = swap.nr_records;
+}
+
+static void take_result(struct manager *m, struct target *target, const char *patch,
+			struct job_result *result)
+{
+	enum policy_retry retry = policy_retry(result->failure.error.reason);
+
+	take_records(target, result);
+	m->is_tidy = false;
+	if (patch)
+		decide_result(m, target, patch, result);
+	/* The kernel tells when it has gone; what it is that was not done, a look tells. */
+	if (result->outcome < 0 && (retry == POLICY_GONE || !result->has_records))
+		scan_target(m, target);
+	work_target(m, target);
+}
+
+/* The manager's own operation is done. */
+static void on_done(void *userdata, struct job_result *result)
+{
+	struct target *target = userdata;
+	const char *patch;
+
+	if (!target)
+		return; /* it has gone */
+	patch = operation_job(target->op)->name;
+	target->manager->nr_operations++;
+	if (result->cost.longest_pause > target->manager->longest_pause)
+		target->manager->longest_pause = result->cost.longest_pause;
+	if (result->outcome < 0)
+		log_line(LOG_INFO, "process %d (%s): patch '%s': %s [%s]", (int)target->process.pid,
+			 target->process.comm, patch ? patch : "?",
+			 result->failure.error.message ? result->failure.error.message : "?",
+			 upatch_reason_name(result->failure.error.reason));
+	/* The name lives in the operation, as does the job. */
+	take_result(target->manager, target, patch, result);
+	target->op = NULL;
+}
+
+static int begin(struct manager *m, struct target *target, const struct decide_action *action)
+{
+	const struct patchset_item *item = &m->patches.items[action->patch];
+	struct job job = {
+		.verb = action->verb,
+		.pid = target->process.pid,
+		.start_time = target->process.start_time,
+		.timeout_ms = STEP_TIMEOUT_MS,
+		.name = strdup(item->name),
+		.path = action->verb == MANAGER_APPLY ? strdup(item->path) : NULL,
+	};
+	const struct operation_options options = {
+		.job = &job,
+		.deadline_ms = m->config.deadline_s * 1000,
+		.fn = on_done,
+		.userdata = target,
+	};
+	int r = job.name ? operation_new(m->pool, &options, &target->op) : -ENOMEM;
+
+	job_deinit(&job);
+	return r;
+}
+
+/* Return: false when there is no worker for it now. */
+static bool run_target(struct manager *m, struct target *target)
+{
+	uint64_t now = manager_now();
+	struct decide_action action = decide(m, target, now);
+	int r;
+
+	if (action.verb == MANAGER_VERBS) {
+		if (action.retry_at && !target->is_young && !target->is_stale)
+			scan_target_in(m, target, action.retry_at - now);
+		return true;
+	}
+	r = begin(m, target, &action);
+	if (r == -EAGAIN)
+		return false;
+	if (r < 0) {
+		log_line(LOG_ERR, "process %d: cannot start a worker: %s", (int)target->process.pid,
+			 strerror(-r));
+		scan_target_in(m, target, 1000000);
+	}
+	return true;
+}
+
+/* --- requests ---------------------------------------------------------------------------------- */
+
+static void request_free(struct request *request)
+{
+	closep(&request->fd);
+	job_deinit(&request->job);
+	request->manager->nr_requests--;
+	free(request);
+}
+
+static void answer(struct request *request, const struct job_result *result)
+{
+	const struct target *target = target_find(&request->manager->targets, request->pid);
+	struct manager_result public = {
+		.verb = request->verb,
+		.pid = request->pid,
+		.comm = target ? target->process.comm : "",
+		.patch = result->patch ? result->patch : "",
+		.outcome = result->outcome,
+		.error = result->outcome != UPATCH_DONE ? &result->failure.error : NULL,
+		.cost = result->cost,
+		.gc = result->gc,
+	};
+	struct status_thread *threads = calloc(result->nr_threads + 1, sizeof(*threads));
+
+	for (size_t i = 0; threads && i < result->nr_threads; i++)
+		threads[public.nr_threads++] = (struct status_thread){
+			.tid = result->threads[i].tid,
+			.function = result->threads[i].function,
+			.reason = result->threads[i].reason,
+		};
+	public.threads = threads;
+	if (request->fn)
+		request->fn(request->userdata, &public);
+	free(threads);
+}
+
+static void on_request_done(void *userdata, struct job_result *result)
+{
+	struct request *request = userdata;
+	struct manager *m = request->manager;
+	struct target *target = target_find(&m->targets, request->pid);
+
+	answer(request, result);
+	if (target && target->op == request->op) {
+		target->op = NULL;
+		take_result(m, target, NULL, result);
+	}
+	TAILQ_REMOVE(&m->running, request, in_queue);
+	request_free(request);
+	manager_wake(m);
+}
+
+/* It never got a worker. */
+static void fail_request(struct request *request, int error)
+{
+	struct job_result result = { .outcome = error };
+
+	failure_set(&result.failure, error, UPATCH_E_WORKER, "cannot start a worker: %s",
+		    strerror(-error));
+	result.failure.error.pid = request->pid;
+	TAILQ_REMOVE(&request->manager->waiting, request, in_queue);
+	answer(request, &result);
+	job_result_deinit(&result);
+	request_free(request);
+}
+
+static bool is_busy(struct manager *m, pid_t pid)
+{
+	const struct target *target = target_find(&m->targets, pid);
+	const struct request *request;
+
+	if (target && target->op)
+		return true;
+	TAILQ_FOREACH(request, &m->running, in_queue)
+	if (request->pid == pid)
+		return true;
+	return false;
+}
+
+/* Return: false when there is no worker for it now. */
+static bool run_request(struct manager *m, struct request *request)
+{
+	struct target *target = target_find(&m->targets, request->pid);
+	const struct operation_options options = {
+		.job = &request->job,
+		.deadline_ms = request->job.timeout_ms + m->config.deadline_s * 1000,
+		.fn = on_request_done,
+		.userdata = request,
+	};
+	int r = operation_new(m->pool, &options, &request->op);
+
+	if (r == -EAGAIN)
+		return false;
+	if (r < 0) {
+		fail_request(request, r);
+		return true;
+	}
+	TAILQ_REMOVE(&m->waiting, request, in_queue);
+	TAILQ_INSERT_TAIL(&m->running, request, in_queue);
+	if (target)
+		target->op = request->op;
+	return true;
+}
+
+int manager_submit(struct manager *m, const struct manager_request *from, manager_result_fn fn,
+		   void *userdata, struct failure *f)
+{
+	struct request *request;
+
+	if (from->verb >= MANAGER_VERBS || from->pid <= 0 ||
+	    (from->verb == MANAGER_APPLY && from->patch_fd < 0) ||
+	    (from->verb == MANAGER_REVERT && (!from->name || !*from->name)))
+		return failure_set(f, -EINVAL, UPATCH_E_USAGE,
+				   "the request has no process, or no patch where one is needed");
+	if (m->nr_requests >= REQUESTS_MAX)
+		return failure_set(f, -EBUSY, UPATCH_E_BUSY, "%d requests are waiting already",
+				   REQUESTS_MAX);
+	request = calloc(1, sizeof(*request));
+	if (!request)
+		return failure_oom(f);
+	*request = (struct request){
+		.manager = m,
+		.pid = from->pid,
+		.verb = from->verb,
+		.fn = fn,
+		.userdata = userdata,
+		.fd = from->verb == MANAGER_APPLY ? fcntl(from->patch_fd, F_DUPFD_CLOEXEC, 0)
+							 : -1,
+		.job = {
+			.verb = from->verb,
+			.pid = from->pid,
+			.start_time = from->start_time,
+			.owner = from->owner,
+			.flags = from->flags,
+			.timeout_ms = from->timeout_ms,
+			.name = from->name ? strdup(from->name) : NULL,
+			.label = from->label ? strdup(from->label) : NULL,
+		},
+	};
+	m->nr_requests++;
+	/* The worker opens it through us: the descriptor is a promise that it is this very file. */
+	if (request->fd >= 0 &&
+	    asprintf(&request->job.path, "/proc/%d/fd/%d", (int)getpid(), request->fd) < 0)
+		request->job.path = NULL;
+	TAILQ_INSERT_TAIL(&m->waiting, request, in_queue);
+	manager_wake(m);
+	return 0;
+}
+
+void manager_forget(struct manager *m, void *userdata)
+{
+	struct request *request;
+
+	TAILQ_FOREACH(request, &m->waiting, in_queue)
+	if (request->userdata == userdata)
+		request->fn = NULL;
+	TAILQ_FOREACH(request, &m->running, in_queue)
+	if (request->userdata == userdata)
+		request->fn = NULL;
+}
+
+/* --- both -------------------------------------------------------------------------------------- */
+
+static bool run_requests(struct manager *m)
+{
+	struct request *request = TAILQ_FIRST(&m->waiting), *next;
+
+	for (; request; request = next) {
+		next = TAILQ_NEXT(request, in_queue);
+		if (!is_busy(m, request->pid) && !run_request(m, request))
+			return false;
+	}
+	return true;
+}
+
+void work_run(struct manager *m)
+{
+	struct target *target;
+
+	if (!run_requests(m))
+		return;
+	while ((target = TAILQ_FIRST(&m->work))) {
+		/* A look or an operation brings it back here. */
+		if (!target->op && !target->is_unread && !target->is_reading &&
+		    !run_target(m, target))
+			return;
+		TAILQ_REMOVE(&m->work, target, in_work);
+		target->is_to_work = false;
+	}
+}
+
+void work_deinit(struct manager *m)
+{
+	struct request *request;
+
+	while ((request = TAILQ_FIRST(&m->waiting))) {
+		TAILQ_REMOVE(&m->waiting, request, in_queue);
+		request_free(request);
+	}
+	while ((request = TAILQ_FIRST(&m->running))) {
+		struct target *target = target_find(&m->targets, request->pid);
+
+		TAILQ_REMOVE(&m->running, request, in_queue);
+		if (target && target->op == request->op)
+			target->op = NULL;
+		operation_free(request->op);
+		request_free(request);
+	}
+	TARGET_FOREACH(&m->targets, i, t, next)
+	{
+		operation_free(t->op);
+		t->op = NULL;
+	}
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <upatch/upatch.h>
+
+#include "cleanup.h"
+#include "facts.h"
+#include "job.h"
+#include "owner.h"
+#include "record.h"
+#include "wire.h"
+
+/* The last patch stays open: a thousand targets get the same. */
+struct worker {
+	struct upatch_ctx *ctx;
+	struct upatch_patch *patch;
+	char *path;
+	struct stat st;
+};
+
+/* --- patches ----------------------------------------------------------------------------------- */
+
+static void close_patch(struct worker *worker)
+{
+	upatch_patch_close(worker->patch);
+	free(worker->path);
+	worker->patch = NULL;
+	worker->path = NULL;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int open_patch(struct worker *worker, const char *path)
+{
+	struct stat st;
+	int r;
+
+	if (worker->patch && strcmp(path, worker->path) == 0 && stat(path, &st) == 0 &&
+	    is_same_file(&st, &worker->st))
+		return 0;
+	close_patch(worker);
+	if (stat(path, &worker->st) < 0)
+		worker->st = (struct stat){}; /* opening it says why */
+	r = upatch_patch_open(worker->ctx, path, &worker->patch);
+	if (r < 0)
+		return r;
+	worker->path = strdup(path);
+	if (worker->path)
+		return 0;
+	close_patch(worker);
+	return -ENOMEM;
+}
+
+/* --- one job ----------------------------------------------------------------------------------- */
+
+static void keep_error(struct worker *worker, const struct job *job, struct job_result *result)
+{
+	const struct upatch_error *error = upatch_ctx_error(worker->ctx);
+	const char *at = job->label && job->path ? strstr(error->message, job->path) : NULL;
+	char *message;
+
+	(void)failure_copy(&result->failure, error);
+	/* The file's path is ours; the user knows it by another name. */
+	if (at && asprintf(&message, "%.*s%s%s", (int)(at - error->message), error->message,
+			   job->label, at + strlen(job->path)) >= 0) {
+		free((char *)result->failure.error.message);
+		result->failure.error.message = message;
+	}
+}
+
+static bool is_holder(const struct upatch_thread *thread)
+{
+	return thread->error.reason != UPATCH_E_NONE;
+}
+
+static void keep_threads(const struct upatch_threads *threads, struct job_result *result)
+{
+	size_t nr = threads->nr_threads;
+
+	if (nr > PROCESS_THREADS_MAX)
+		nr = PROCESS_THREADS_MAX;
+	result->threads = calloc(nr + 1, sizeof(*result->threads));
+	if (!result->threads)
+		return;
+	for (size_t i = 0; i < nr; i++) {
+		const struct upatch_thread *thread = &threads->threads[i];
+
+		if (!is_holder(thread))
+			continue;
+		result->threads[result->nr_threads++] = (struct job_thread){
+			.tid = thread->tid,
+			.reason = thread->error.reason,
+			.function = thread->error.function ? strdup(thread->error.function) : NULL,
+		};
+	}
+}
+
+/*
+ * Is the process still the one that the job is about, and his who asked? @target is bound to it: another
+ * process, or another program by execve(2), is told from it by all that follows.
+ */
+static int check_identity(const struct job *job, struct job_result *result)
+{
+	struct facts_stat stat;
+	int r = 0;
+
+	if (job->start_time &&
+	    (facts_read_stat(job->pid, &stat) < 0 || stat.start_time != job->start_time))
+		r = failure_set(&result->failure, -ESRCH, UPATCH_E_GONE, "the process has exited");
+	else if (job->owner && owner_is(job->pid, job->owner) != 1)
+		r = failure_set(&result->failure, -EPERM, UPATCH_E_DENIED,
+				"the process does not run as user %u any more, or with privileges",
+				job->owner);
+	if (r < 0)
+		result->failure.error.pid = job->pid;
+	return r;
+}
+
+static int run_verb(struct worker *worker, struct upatch_target *target, const struct job *job,
+		    struct job_result *result)
+{
+	struct upatch_options options = {
+		.size = sizeof(options),
+		.flags = job->flags,
+		.timeout_ms = job->timeout_ms,
+	};
+	struct upatch_threads *threads = NULL;
+	int r = -EINVAL;
+
+	switch (job->verb) {
+	case MANAGER_APPLY:
+		r = open_patch(worker, job->path ? job->path : "");
+		if (r < 0)
+			break;
+		result->patch = strdup(upatch_patch_info(worker->patch)->name);
+		r = upatch_target_apply(target, worker->patch, &options, &result->cost);
+		break;
+	case MANAGER_REVERT:
+		r = upatch_target_revert(target, job->name ? job->name : "", &options,
+					 &result->cost);
+		break;
+	case MANAGER_WAIT:
+		r = upatch_target_wait(target, &options, &result->cost);
+		break;
+	case MANAGER_FORCE:
+		r = upatch_target_force(target, &threads, &result->cost);
+		break;
+	case MANAGER_GC:
+		r = upatch_target_gc(target, &result->gc);
+		break;
+	case MANAGER_THREADS:
+		r = upatch_target_threads(target, &threads);
+		break;
+	case MANAGER_VERBS:
+		break;
+	}
+	if (r != UPATCH_DONE)
+		keep_error(worker, job, result);
+	if (r == UPATCH_PENDING && upatch_target_threads(target, &threads) < 0)
+		threads = NULL; /* the error names one of them */
+	if (threads)
+		keep_threads(threads, result);
+	upatch_threads_free(threads);
+	return r;
+}
+
+static void run_job(struct worker *worker, const struct job *job, struct job_result *result)
+{
+	struct upatch_target *target = NULL;
+	int r;
+
+	r = upatch_target_open(worker->ctx, job->pid, &target);
+	if (r < 0)
+		keep_error(worker, job, result);
+	else
+		r = check_identity(job, result);
+	if (r >= 0)
+		r = run_verb(worker, target, job, result);
+	result->outcome = r;
+	if (target)
+		result->has_records = record_fill(target, &result->process) >= 0;
+	if (!result->patch && job->name)
+		result->patch = strdup(job->name);
+	upatch_target_close(target);
+}
+
+static int serve(struct worker *worker, struct wire *w)
+{
+	struct job_result result = {};
+	struct job job;
+	int r;
+
+	r = wire_receive(w, WORKER_FD);
+	if (r <= 0)
+		return r;
+	r = job_get(w, &job);
+	if (r < 0)
+		return r;
+	run_job(worker, &job, &result);
+	wire_reset(w);
+	job_result_put(w, &result);
+	r = wire_send(w, WORKER_FD);
+	job_result_deinit(&result);
+	job_deinit(&job);
+	return r < 0 ? r : 1;
+}
+
+int worker_main(void)
+{
+	struct worker worker = {};
+	struct wire w;
+	sigset_t none;
+	int r;
+
+	/* The daemon blocks signals for itself; when it is gone nobody waits for an answer. */
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	r = wire_init(&w);
+	if (r >= 0)
+		r = upatch_ctx_new(&worker.ctx);
+	if (r >= 0)
+		r = 1;
+	while (r > 0)
+		r = serve(&worker, &w);
+	close_patch(&worker);
+	upatch_ctx_free(worker.ctx);
+	wire_deinit(&w);
+	return r < 0 ? UPATCH_EXIT_REFUSED : UPATCH_EXIT_DONE;
+}
