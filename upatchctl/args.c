@@ -9,10 +9,14 @@
 enum {
 	OPTIONS_MAX = 32,
 	KEY_JSON = 0x1000,
+	KEY_DAEMON,
+	KEY_SOCKET,
 };
 
 static const struct args_option global_options[] = {
 	{ KEY_JSON, "json", NULL, "print JSON, as described in docs/json.md" },
+	{ KEY_DAEMON, "daemon", NULL, "have upatchd do it" },
+	{ KEY_SOCKET, "socket", "PATH", "where it listens; implies --daemon" },
 	{ 'v', "verbose", NULL, "show what happens, on stderr" },
 	{ 'q', "quiet", NULL, "print errors only" },
 	{ 'h', "help", NULL, "show this help" },
@@ -103,11 +107,18 @@ static int complain(struct cli *cli, const struct getopt_tables *tables, int c, 
 }
 
 /* True for the options that all verbs have. --help is left to the caller. */
-static bool take_global(struct cli *cli, int key)
+static bool take_global(struct cli *cli, int key, const char *value)
 {
 	switch (key) {
 	case KEY_JSON:
 		cli->flags |= CLI_JSON;
+		return true;
+	case KEY_SOCKET:
+		cli->socket = value;
+		cli->flags |= CLI_DAEMON;
+		return true;
+	case KEY_DAEMON:
+		cli->flags |= CLI_DAEMON;
 		return true;
 	case 'v':
 		cli_set_verbose(cli);
@@ -141,7 +152,7 @@ int args_parse(struct cli *cli, int argc, char *argv[], const struct args *args,
 			error = complain(cli, &tables, c, argv);
 		else if (c == 'h')
 			is_help = true;
-		else if (!take_global(cli, c))
+		else if (!take_global(cli, c, optarg))
 			error = args->take(cli, c, optarg, settings);
 		if (error < 0)
 			r = error;

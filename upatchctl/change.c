@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <unistd.h>
+
 #include "args.h"
 #include "cleanup.h"
 #include "list.h"
 #include "model.h"
 #include "number.h"
 #include "progress.h"
+#include "remote.h"
 #include "table.h"
 #include "targets.h"
 #include "verbs.h"
@@ -23,6 +26,9 @@ enum {
  * @name:  of the patch
  */
 struct change {
+	const char *method; /* of upatchd */
+	const char *path;   /* the file's, for apply */
+	int patch_fd;	    /* the same, when the daemon is asked */
 	int (*run)(struct upatch_target *target, const struct change *change,
 		   struct upatch_cost *ret);
 	struct upatch_patch *patch;
@@ -34,6 +40,8 @@ struct change {
 static void change_deinit(struct change *change)
 {
 	upatch_patch_close(change->patch);
+	if (change->patch_fd >= 0)
+		(void)close(change->patch_fd); /* it was only read */
 	pid_list_deinit(&change->targets);
 }
 
@@ -162,18 +170,73 @@ static void put_cost(struct json_object *row, const struct upatch_cost *cost)
 	model_put_number(row, "threads", cost->threads);
 }
 
-static struct json_object *change_target(struct cli *cli, const struct change *change, pid_t pid)
+static struct json_object *change_row(const struct change *change, pid_t pid)
 {
-	_cleanup_(target_closep) struct upatch_target *target = NULL;
 	struct json_object *row = model_object();
-	struct upatch_cost cost = {};
-	int r;
 
 	targets_put(row, pid);
 	model_put_string(row, "patch", change->name); /* not known to wait: null */
-	r = upatch_target_open(cli->ctx, pid, &target);
+	return row;
+}
+
+static int call_daemon(struct cli *cli, const struct change *change, pid_t pid,
+		       struct json_object **ret)
+{
+	struct remote_call call = {
+		.method = change->method,
+		.pid = pid,
+		.timeout_ms = change->opts.timeout_ms,
+	};
+	int has_no_wait = !!(change->opts.flags & UPATCH_NO_WAIT);
+	int has_scan = !!(change->opts.flags & UPATCH_SCAN_MEMORY);
+	uint32_t timeout = change->opts.timeout_ms;
+
+	if (change->path)
+		return remote_report(cli, &call, ret, "uhsa{sv}", (uint32_t)pid, change->patch_fd,
+				     change->path, 3, "timeout-ms", "u", timeout, "no-wait", "b",
+				     has_no_wait, "scan-memory", "b", has_scan);
+	if (change->name)
+		return remote_report(cli, &call, ret, "usa{sv}", (uint32_t)pid, change->name, 3,
+				     "timeout-ms", "u", timeout, "no-wait", "b", has_no_wait,
+				     "scan-memory", "b", has_scan);
+	return remote_report(cli, &call, ret, "ua{sv}", (uint32_t)pid, 3, "timeout-ms", "u",
+			     timeout, "no-wait", "b", has_no_wait, "scan-memory", "b", has_scan);
+}
+
+static struct json_object *change_by_daemon(struct cli *cli, const struct change *change, pid_t pid)
+{
+	const struct upatch_cost none = {};
+	struct json_object *report = NULL;
+	struct json_object *row = NULL;
+	int r;
+
+	r = call_daemon(cli, change, pid, &report);
+	if (r >= 0)
+		row = remote_take(cli, report, "results");
+	if (!row) {
+		row = change_row(change, pid);
+		remote_put_outcome(cli, row, r < 0 ? NULL : report);
+		put_cost(row, &none);
+	}
+	json_object_put(report);
+	return row;
+}
+
+static struct json_object *change_target(struct cli *cli, const struct change *change, pid_t pid)
+{
+	_cleanup_(target_closep) struct upatch_target *target = NULL;
+	struct upatch_cost cost = {};
+	struct json_object *row;
+	int r;
+
+	if (remote_is_wanted(cli))
+		return change_by_daemon(cli, change, pid);
+	r = targets_open(cli, pid, &target);
 	if (r >= 0)
 		r = change->run(target, change, &cost);
+	if (remote_may_help(cli, r))
+		return change_by_daemon(cli, change, pid);
+	row = change_row(change, pid);
 	put_outcome(cli, row, r);
 	put_cost(row, &cost);
 	return row;
@@ -210,21 +273,27 @@ static int change_parse(struct cli *cli, int argc, char *argv[], const struct ar
 int verb_apply(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
-	_cleanup_(change_deinit) struct change change = { .run = run_apply };
-	const char *path;
+	_cleanup_(change_deinit) struct change change = {
+		.method = "Apply",
+		.run = run_apply,
+		.patch_fd = -1,
+	};
 	int r;
 
 	r = change_parse(cli, argc, argv, &apply_args, &change);
 	if (r != ARGS_READY)
 		return r;
-	r = args_operand(cli, argc, argv, "the patch file", &path);
+	r = args_operand(cli, argc, argv, "the patch file", &change.path);
 	if (r < 0)
 		return r;
-	r = upatch_patch_open(cli->ctx, path, &change.patch);
+	r = upatch_patch_open(cli->ctx, change.path, &change.patch);
 	if (r < 0) {
 		cli_fail(cli);
 		return r;
 	}
+	r = change.patch_fd = remote_open_file(cli, change.path);
+	if (r < 0)
+		return r;
 	change.name = upatch_patch_info(change.patch)->name;
 	change_targets(cli, &change);
 	return 0;
@@ -233,7 +302,11 @@ int verb_apply(int argc, char *argv[], void *userdata)
 int verb_revert(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
-	_cleanup_(change_deinit) struct change change = { .run = run_revert };
+	_cleanup_(change_deinit) struct change change = {
+		.method = "Revert",
+		.run = run_revert,
+		.patch_fd = -1,
+	};
 	int r;
 
 	r = change_parse(cli, argc, argv, &revert_args, &change);
@@ -249,7 +322,11 @@ int verb_revert(int argc, char *argv[], void *userdata)
 int verb_wait(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
-	_cleanup_(change_deinit) struct change change = { .run = run_wait };
+	_cleanup_(change_deinit) struct change change = {
+		.method = "Wait",
+		.run = run_wait,
+		.patch_fd = -1,
+	};
 	int r;
 
 	r = change_parse(cli, argc, argv, &wait_args, &change);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "cleanup.h"
@@ -7,6 +8,7 @@
 #include "memory.h"
 #include "model.h"
 #include "progress.h"
+#include "remote.h"
 #include "table.h"
 #include "targets.h"
 #include "threadview.h"
@@ -29,6 +31,21 @@ static const struct args check_args = {
 	.options = check_options,
 	.take = take_check,
 };
+
+struct check_settings {
+	struct pid_list targets;
+	const char *path; /* of the patch file */
+	struct upatch_patch *patch;
+	int patch_fd; /* for the daemon */
+};
+
+static void settings_deinit(struct check_settings *settings)
+{
+	pid_list_deinit(&settings->targets);
+	upatch_patch_close(settings->patch);
+	if (settings->patch_fd >= 0)
+		(void)close(settings->patch_fd); /* it was only read */
+}
 
 /* --- rendering ------------------------------------------------------------------------------- */
 
@@ -169,39 +186,80 @@ static void put_check(struct cli *cli, struct json_object *row, const struct upa
 
 /* --- work ------------------------------------------------------------------------------------ */
 
-static struct json_object *check_target(struct cli *cli, struct upatch_patch *patch, pid_t pid)
+static struct json_object *new_row(const struct check_settings *settings, pid_t pid)
 {
-	_cleanup_(target_closep) struct upatch_target *target = NULL;
 	struct json_object *row = model_object();
-	struct upatch_check *check = NULL;
-	int r;
 
 	targets_put(row, pid);
-	model_put_string(row, "patch", upatch_patch_info(patch)->name);
-	r = upatch_target_open(cli->ctx, pid, &target);
+	model_put_string(row, "patch", upatch_patch_info(settings->patch)->name);
+	return row;
+}
+
+static void put_nothing(struct json_object *row)
+{
+	model_put(row, "funcs", model_array());
+	model_put(row, "threads", model_array());
+}
+
+static struct json_object *check_by_daemon(struct cli *cli, const struct check_settings *settings,
+					   pid_t pid)
+{
+	struct remote_call call = { .method = "Check", .pid = pid };
+	struct json_object *report = NULL;
+	struct json_object *row = NULL;
+	int r;
+
+	r = remote_report(cli, &call, &report, "uhs", (uint32_t)pid, settings->patch_fd,
+			  settings->path);
 	if (r >= 0)
-		r = upatch_target_check(target, patch, &check);
+		row = remote_take(cli, report, "results");
+	if (!row) {
+		row = new_row(settings, pid);
+		remote_put_outcome(cli, row, r < 0 ? NULL : report);
+		put_nothing(row);
+	}
+	json_object_put(report);
+	return row;
+}
+
+static struct json_object *check_target(struct cli *cli, const struct check_settings *settings,
+					pid_t pid)
+{
+	_cleanup_(target_closep) struct upatch_target *target = NULL;
+	struct upatch_check *check = NULL;
+	struct json_object *row;
+	int r;
+
+	if (remote_is_wanted(cli))
+		return check_by_daemon(cli, settings, pid);
+	r = targets_open(cli, pid, &target);
+	if (r >= 0)
+		r = upatch_target_check(target, settings->patch, &check);
+	if (remote_may_help(cli, r))
+		return check_by_daemon(cli, settings, pid);
 	if (r < 0) {
 		cli_fail(cli);
+		row = new_row(settings, pid);
 		put_verdict(row, upatch_ctx_error(cli->ctx));
-		model_put(row, "funcs", model_array());
-		model_put(row, "threads", model_array());
+		put_nothing(row);
 		return row;
 	}
+	row = new_row(settings, pid);
 	put_check(cli, row, check);
 	upatch_check_free(check);
 	return row;
 }
 
-static void check_targets(struct cli *cli, struct upatch_patch *patch, const struct pid_list *pids)
+static void check_targets(struct cli *cli, const struct check_settings *settings)
 {
+	const struct pid_list *pids = &settings->targets;
 	struct json_object *results = model_array();
 
 	model_put(cli->model, "results", results);
 	cli->render = print_results;
 	for (size_t i = 0; i < pids->nr; i++) {
 		progress_show(cli, pids->items[i], i, pids->nr);
-		model_append(results, check_target(cli, patch, pids->items[i]));
+		model_append(results, check_target(cli, settings, pids->items[i]));
 	}
 	progress_clear(cli, pids->nr);
 }
@@ -209,24 +267,25 @@ static void check_targets(struct cli *cli, struct upatch_patch *patch, const str
 int verb_check(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
-	_cleanup_(pid_list_deinit) struct pid_list targets = {};
-	_cleanup_(patch_closep) struct upatch_patch *patch = NULL;
-	const char *path;
+	_cleanup_(settings_deinit) struct check_settings settings = { .patch_fd = -1 };
 	int r;
 
-	r = args_parse(cli, argc, argv, &check_args, &targets);
+	r = args_parse(cli, argc, argv, &check_args, &settings.targets);
 	if (r != ARGS_READY)
 		return r;
-	r = targets_needed(cli, &targets);
+	r = targets_needed(cli, &settings.targets);
 	if (r >= 0)
-		r = args_operand(cli, argc, argv, "the patch file", &path);
+		r = args_operand(cli, argc, argv, "the patch file", &settings.path);
 	if (r < 0)
 		return r;
-	r = upatch_patch_open(cli->ctx, path, &patch);
+	r = upatch_patch_open(cli->ctx, settings.path, &settings.patch);
 	if (r < 0) {
 		cli_fail(cli);
 		return r;
 	}
-	check_targets(cli, patch, &targets);
+	r = settings.patch_fd = remote_open_file(cli, settings.path);
+	if (r < 0)
+		return r;
+	check_targets(cli, &settings);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "memory.h"
 #include "model.h"
+#include "remote.h"
 #include "report.h"
 #include "text.h"
 
@@ -41,6 +42,7 @@ int cli_init(struct cli *cli)
 
 void cli_deinit(struct cli *cli)
 {
+	remote_free(cli->remote);
 	upatch_ctx_free(cli->ctx);
 	json_object_put(cli->model);
 }

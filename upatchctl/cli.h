@@ -12,10 +12,12 @@ enum cli_flags {
 	CLI_JSON = 1,
 	CLI_VERBOSE = 2,
 	CLI_QUIET = 4,
-	CLI_RELOCS = 8, /* of inspect, which shows them in text only when asked */
+	CLI_RELOCS = 8,	 /* of inspect, which shows them in text only when asked */
+	CLI_DAEMON = 16, /* through upatchd, see remote.h */
 };
 
 struct cli;
+struct remote;
 
 /* Prints the model's results, not its errors, as text. */
 typedef void (*cli_render_fn)(const struct cli *cli, FILE *out);
@@ -24,6 +26,8 @@ typedef void (*cli_render_fn)(const struct cli *cli, FILE *out);
  * @model:  with "errors" and "warnings" from the beginning; verbs add their results
  * @exit:   the worst so far, see cli_worsen()
  * @render: set by the verb once there are results
+ * @socket: of the daemon, or NULL for the default
+ * @remote: NULL before the daemon was needed
  */
 struct cli {
 	unsigned int flags; /* enum cli_flags */
@@ -32,6 +36,8 @@ struct cli {
 	struct json_object *model;
 	enum upatch_exit exit;
 	cli_render_fn render;
+	const char *socket;
+	struct remote *remote;
 };
 
 /** cli_init() - Return: 0, or -ENOMEM */

@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "list.h"
 #include "model.h"
+#include "remote.h"
 #include "table.h"
 #include "targets.h"
 #include "threadview.h"
@@ -138,19 +139,84 @@ static void put_done(struct json_object *row, const struct upatch_threads *threa
 	model_put_number(row, "exit", threads ? UPATCH_EXIT_DONE : UPATCH_EXIT_NOTHING);
 }
 
+/* The threads as the daemon sees them; it has no question to ask, we have. */
+static int ask_about_report(struct cli *cli, pid_t pid)
+{
+	struct remote_call call = { .method = "Threads", .pid = pid };
+	struct json_object *report = NULL;
+	struct json_object *process;
+	char answer[16] = "";
+	unsigned int nr = 0;
+	int r;
+
+	r = remote_report(cli, &call, &report, "ua{sv}", (uint32_t)pid, 0);
+	process = r < 0 ? NULL : model_at(report, "processes", 0);
+	for (size_t i = 0; process && i < model_length(process, "threads"); i++) {
+		struct json_object *thread = model_at(process, "threads", i);
+
+		if (!model_get(thread, "reason"))
+			continue;
+		fprintf(stderr, "thread %s is in %s\n", model_string(thread, "tid"),
+			model_get(thread, "function") ? model_string(thread, "function")
+						      : "an unknown place");
+		nr++;
+	}
+	/* What is wrong, or that there is nothing to force, the call itself will tell. */
+	if (nr > 0) {
+		fprintf(stderr, "force %u threads of process %d? [y/N] ", nr, (int)pid);
+		if (!fgets(answer, sizeof(answer), stdin))
+			answer[0] = 0;
+	}
+	json_object_put(report);
+	return nr == 0 || answer[0] == 'y' || answer[0] == 'Y';
+}
+
+static struct json_object *force_by_daemon(struct cli *cli, pid_t pid, bool is_yes)
+{
+	struct remote_call call = { .method = "Force", .pid = pid };
+	struct json_object *report = NULL;
+	struct json_object *row = NULL;
+	int r = 0;
+
+	if (!is_yes && !ask_about_report(cli, pid)) {
+		row = model_object();
+		targets_put(row, pid);
+		put_done(row, NULL);
+		cli_worsen(cli, UPATCH_EXIT_NOTHING); /* the answer was no */
+		return row;
+	}
+	r = remote_report(cli, &call, &report, "u", (uint32_t)pid);
+	if (r >= 0)
+		row = remote_take(cli, report, "results");
+	if (!row) {
+		row = model_object();
+		targets_put(row, pid);
+		remote_put_outcome(cli, row, r < 0 ? NULL : report);
+		model_put(row, "patch", NULL);
+		model_put(row, "forced", model_array());
+	}
+	json_object_put(report);
+	return row;
+}
+
 static struct json_object *force_target(struct cli *cli, pid_t pid, bool is_yes)
 {
 	_cleanup_(target_closep) struct upatch_target *target = NULL;
-	struct json_object *row = model_object();
 	struct upatch_threads *threads = NULL;
+	struct json_object *row;
 	int r;
 
-	targets_put(row, pid);
-	r = upatch_target_open(cli->ctx, pid, &target);
+	if (remote_is_wanted(cli))
+		return force_by_daemon(cli, pid, is_yes);
+	r = targets_open(cli, pid, &target);
 	if (r >= 0)
 		r = is_yes ? 1 : ask(target);
 	if (r > 0)
 		r = upatch_target_force(target, &threads, NULL);
+	if (remote_may_help(cli, r))
+		return force_by_daemon(cli, pid, is_yes);
+	row = model_object();
+	targets_put(row, pid);
 	if (r < 0) {
 		put_failure(cli, row);
 		return row;

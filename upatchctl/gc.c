@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "list.h"
 #include "model.h"
+#include "remote.h"
 #include "table.h"
 #include "targets.h"
 #include "verbs.h"
@@ -79,17 +80,45 @@ static int put_kept(struct json_object *row, struct upatch_target *target)
 	return 0;
 }
 
+static struct json_object *gc_by_daemon(struct cli *cli, pid_t pid)
+{
+	struct remote_call call = { .method = "Gc", .pid = pid };
+	struct json_object *report = NULL;
+	struct json_object *row = NULL;
+	int r;
+
+	r = remote_report(cli, &call, &report, "u", (uint32_t)pid);
+	if (r >= 0)
+		row = remote_take(cli, report, "results");
+	if (!row) {
+		row = model_object();
+		targets_put(row, pid);
+		model_put_number(row, "freed", 0);
+		model_put_number(row, "kept", 0);
+		model_put(row, "patches", model_array());
+		remote_put_outcome(cli, row, r < 0 ? NULL : report);
+		json_object_object_del(row, "state"); /* rows of gc have none */
+	}
+	json_object_put(report);
+	return row;
+}
+
 static struct json_object *gc_target(struct cli *cli, pid_t pid)
 {
 	_cleanup_(target_closep) struct upatch_target *target = NULL;
-	struct json_object *row = model_object();
+	struct json_object *row;
 	struct upatch_gc gc = {};
 	int r;
 
-	targets_put(row, pid);
-	r = upatch_target_open(cli->ctx, pid, &target);
+	if (remote_is_wanted(cli))
+		return gc_by_daemon(cli, pid);
+	r = targets_open(cli, pid, &target);
 	if (r >= 0)
 		r = upatch_target_gc(target, &gc);
+	if (remote_may_help(cli, r))
+		return gc_by_daemon(cli, pid);
+	row = model_object();
+	targets_put(row, pid);
 	if (r >= 0)
 		r = put_kept(row, target);
 	model_put_number(row, "freed", gc.freed);

@@ -19,6 +19,10 @@ static const struct verb verbs[] = {
 	{ "force", verb_force, "switch the threads that hold a transition" },
 	{ "gc", verb_gc, "unmap what was kept, once nothing refers to it" },
 	{ "status", verb_status, "list patched processes and their patches" },
+	{ "enable", verb_enable, "have upatchd keep a patch applied" },
+	{ "disable", verb_disable, "have upatchd revert it everywhere" },
+	{ "list", verb_list, "list what upatchd keeps applied" },
+	{ "monitor", verb_monitor, "show what upatchd does, as it happens" },
 	{},
 };
 

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "args.h"
 #include "cleanup.h"
+#include "host.h"
 #include "list.h"
 #include "memory.h"
 #include "model.h"
 #include "process.h"
+#include "remote.h"
 #include "table.h"
 #include "targets.h"
 #include "verbs.h"
@@ -26,7 +30,8 @@ static const struct args status_args = {
 	.synopsis = "[-p PID]... [OPTION]...",
 	.summary =
 		"List patched processes and their patches. Without -p, processes that may not be\n"
-		"looked into, or that have no patches, are left out.",
+		"looked into, or that have no patches, are left out; with --daemon, everything that\n"
+		"upatchd keeps patched, and what is in its way.",
 	.options = status_options,
 	.take = take_status,
 };
@@ -250,10 +255,26 @@ static int read_status(struct cli *cli, pid_t pid, struct upatch_status **ret)
 	_cleanup_(target_closep) struct upatch_target *target = NULL;
 	int r;
 
-	r = upatch_target_open(cli->ctx, pid, &target);
+	r = targets_open(cli, pid, &target);
 	if (r >= 0)
 		r = upatch_target_status(target, ret);
 	return r;
+}
+
+static void status_by_daemon(struct cli *cli, struct json_object *processes, pid_t pid)
+{
+	struct remote_call call = { .method = "Status", .pid = pid };
+	struct json_object *report = NULL;
+	struct json_object *process;
+
+	if (remote_report(cli, &call, &report, "u", (uint32_t)pid) < 0) {
+		remote_fail(cli);
+		return;
+	}
+	process = remote_take(cli, report, "processes");
+	if (process)
+		model_append(processes, process);
+	json_object_put(report);
 }
 
 static void status_of_targets(struct cli *cli, struct json_object *processes,
@@ -261,8 +282,16 @@ static void status_of_targets(struct cli *cli, struct json_object *processes,
 {
 	for (size_t i = 0; i < targets->nr; i++) {
 		struct upatch_status *status = NULL;
+		int r;
 
-		if (read_status(cli, targets->items[i], &status) < 0)
+		if (remote_is_wanted(cli)) {
+			status_by_daemon(cli, processes, targets->items[i]);
+			continue;
+		}
+		r = read_status(cli, targets->items[i], &status);
+		if (remote_may_help(cli, r))
+			status_by_daemon(cli, processes, targets->items[i]);
+		else if (r < 0)
 			cli_fail(cli);
 		else
 			model_append(processes, process_object(status));
@@ -298,6 +327,12 @@ static int status_of_all(struct cli *cli, struct json_object *processes)
 	return 0;
 }
 
+/* Only root sees all processes; without a daemon one has to do with what one sees. */
+static bool remote_sees_more(struct cli *cli)
+{
+	return remote_is_wanted(cli) || (geteuid() != 0 && remote_is_there(cli));
+}
+
 int verb_status(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
@@ -313,6 +348,8 @@ int verb_status(int argc, char *argv[], void *userdata)
 		return r;
 	processes = model_array();
 	model_put(cli->model, "processes", processes);
+	if (targets.nr == 0 && remote_sees_more(cli))
+		return host_status(cli);
 	if (targets.nr > 0)
 		status_of_targets(cli, processes, &targets);
 	else

@@ -19,6 +19,15 @@ int targets_needed(struct cli *cli, const struct pid_list *targets);
 /** targets_put() - "pid" and "comm" of a target's row */
 void targets_put(struct json_object *row, pid_t pid);
 
+/**
+ * targets_open() - upatch_target_open(), of the process that we were started for
+ *
+ * upatchd judges a process before it starts us to work on it, and leaves us a pidfd of it, whose number
+ * is in $UPATCHCTL_TARGET_PIDFD. If that has exited, the PID may be another's by now. It must still be
+ * $UPATCHCTL_TARGET_OWNER's, where that is set: it may have called execve(2) of a file with privileges.
+ */
+int targets_open(struct cli *cli, pid_t pid, struct upatch_target **ret);
+
 /* Frees what upatch_target_open() and upatch_patch_open() gave; for _cleanup_(). */
 void target_closep(struct upatch_target **target);
 void patch_closep(struct upatch_patch **patch);

@@ -7,6 +7,7 @@
 #include "list.h"
 #include "memory.h"
 #include "model.h"
+#include "remote.h"
 #include "table.h"
 #include "targets.h"
 #include "threadview.h"
@@ -108,6 +109,27 @@ static struct json_object *process_object(const struct upatch_threads *threads,
 	return process;
 }
 
+static int look_by_daemon(struct cli *cli, struct json_object *processes, pid_t pid,
+			  const struct threads_settings *settings)
+{
+	struct remote_call call = { .method = "Threads", .pid = pid };
+	struct json_object *report = NULL;
+	struct json_object *process;
+	int r;
+
+	r = remote_report(cli, &call, &report, "ua{sv}", (uint32_t)pid, 1, "backtrace", "b",
+			  (int)settings->has_backtraces);
+	if (r < 0) {
+		remote_fail(cli);
+		return r;
+	}
+	process = remote_take(cli, report, "processes");
+	if (process)
+		model_append(processes, process);
+	json_object_put(report);
+	return 0;
+}
+
 static void look_at(struct cli *cli, struct json_object *processes, pid_t pid,
 		    const struct threads_settings *settings)
 {
@@ -115,10 +137,16 @@ static void look_at(struct cli *cli, struct json_object *processes, pid_t pid,
 	struct upatch_threads *threads = NULL;
 	int r;
 
-	r = upatch_target_open(cli->ctx, pid, &target);
+	if (remote_is_wanted(cli)) {
+		(void)look_by_daemon(cli, processes, pid, settings); /* it is in the model */
+		return;
+	}
+	r = targets_open(cli, pid, &target);
 	if (r >= 0)
 		r = upatch_target_threads(target, &threads);
-	if (r < 0)
+	if (remote_may_help(cli, r))
+		(void)look_by_daemon(cli, processes, pid, settings); /* it is in the model */
+	else if (r < 0)
 		cli_fail(cli);
 	else
 		model_append(processes, process_object(threads, settings));

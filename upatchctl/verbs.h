@@ -27,5 +27,9 @@ int verb_force(int argc, char *argv[], void *userdata);
 int verb_threads(int argc, char *argv[], void *userdata);
 int verb_status(int argc, char *argv[], void *userdata);
 int verb_gc(int argc, char *argv[], void *userdata);
+int verb_enable(int argc, char *argv[], void *userdata);
+int verb_disable(int argc, char *argv[], void *userdata);
+int verb_list(int argc, char *argv[], void *userdata);
+int verb_monitor(int argc, char *argv[], void *userdata);
 
 #endif

@@ -190,7 +190,8 @@ void cli_build_patch(struct cli *cli)
 void assert_exit(const struct cli *cli, enum upatch_exit status)
 {
 	if (cli->status != (int)status)
-		fail_msg("exit status %d, not %d; stderr: %s", cli->status, status, cli->err);
+		fail_msg("exit status %d, not %d; stderr: %s, stdout: %s", cli->status, status,
+			 cli->err, cli->out);
 }
 
 void assert_contains(const char *text, const char *part)

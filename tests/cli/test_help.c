@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-	SCREEN_LINES = 24,
+	SCREEN_LINES = 30,
 	SCREEN_COLUMNS = 90,
 };
 
