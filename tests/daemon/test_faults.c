@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What breaks around the daemon: workers that are stuck, files that are half there. */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void write_config(struct fixture *f, const char *text)
+{
+	char path[128];
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/upatchd.conf", f->session->config);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static pid_t parent_of(const char *pid)
+{
+	char path[300], text[512];
+	const char *end;
+	int parent = 0;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fgets(text, sizeof(text), file) && (end = strrchr(text, ')')))
+		(void)sscanf(end + 1, " %*c %d", &parent);
+	(void)fclose(file);
+	return parent;
+}
+
+/* Readers and workers, those that are at work and those that have nothing to do. */
+static unsigned int signal_workers(struct fixture *f, int signal)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	unsigned int nr = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		if (*entry->d_name >= '1' && *entry->d_name <= '9' &&
+		    parent_of(entry->d_name) == f->session->daemon)
+			nr += kill(atoi(entry->d_name), signal) == 0;
+	(void)closedir(dir);
+	return nr;
+}
+
+static unsigned int count_files(const struct fixture *f)
+{
+	struct dirent *entry;
+	unsigned int nr = 0;
+	char path[64];
+	DIR *dir;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)f->session->daemon);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		nr += *entry->d_name != '.';
+	(void)closedir(dir);
+	return nr;
+}
+
+static void test_workers_that_die_leave_nothing_behind(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int before;
+
+	(void)fixture_spawn(f, 'a');
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	fixture_await_count(f, "patched", 1);
+	fixture_await_count(f, "settled", 1);
+	before = count_files(f);
+	for (unsigned int i = 0; i < 50; i++) {
+		signal_workers(f, SIGKILL);
+		assert_ask(f, "ok", "reload"); /* a reader is needed for it */
+		fixture_await_count(f, "settled", 1);
+	}
+	assert_in_range(count_files(f), before - 8, before + 8);
+	assert_ask(f, "ok", "check");
+}
+
+static void test_stuck_workers_are_replaced_at_their_deadline(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int nr_stopped;
+
+	write_config(f, "[Daemon]\nDeadlineSec=1\n");
+	for (unsigned int i = 0; i < 40; i++)
+		(void)fixture_spawn(f, 'a');
+	fixture_start_daemon(f);
+	fixture_await_count(f, "unread", 0);
+	fixture_send(f, "enable %s", fixture_patch(f, "own"));
+	while (fixture_count(f, "patched") == 0)
+		fixture_breathe();
+	nr_stopped = signal_workers(f, SIGSTOP);
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	fixture_await_count(f, "patched", fixture_nr(f, "a"));
+	assert_true(nr_stopped > 0);
+	assert_ask(f, "ok", "check");
+	fixture_assert_alive(f);
+}
+
+/* The file of a patch in the store, as path. */
+static void find_stored(struct fixture *f, const char *name, char path[static 512])
+{
+	char folder[128];
+	struct dirent *entry;
+	DIR *dir;
+
+	(void)snprintf(folder, sizeof(folder), "%s/patches", f->session->state);
+	*path = 0;
+	dir = opendir(folder);
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		if (strncmp(entry->d_name, name, strlen(name)) == 0)
+			(void)snprintf(path, 512, "%s/%s", folder, entry->d_name);
+	(void)closedir(dir);
+	assert_true(*path);
+}
+
+static void test_a_half_written_patch_is_named_and_the_others_go_on(void **state)
+{
+	struct fixture *f = *state;
+	char path[512];
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	assert_ask(f, "ok shared", "enable %s", fixture_patch(f, "shared"));
+	fixture_kill_daemon(f);
+	find_stored(f, "own", path);
+	assert_int_equal(truncate(path, 100), 0);
+	(void)fixture_spawn(f, 'a');
+	(void)fixture_spawn(f, 'b');
+	fixture_start_daemon(f);
+	f->is_shared_enabled = true;
+	fixture_await_answers(f);
+	fixture_await_count(f, "patched", 1);
+	assert_int_equal(fixture_count(f, "problems"), 1);
+	assert_ask(f, "ok", "check");
+
+	/* Enabled anew it is whole again. */
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	assert_int_equal(fixture_count(f, "problems"), 0);
+}
+
+/* What is dropped into the store and in no journal is nobody's wish. */
+static void test_a_stranger_in_the_store_is_removed(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	FILE *file;
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok shared", "enable %s", fixture_patch(f, "shared"));
+	fixture_kill_daemon(f);
+	(void)snprintf(path, sizeof(path), "%s/patches/stranger.upatch", f->session->state);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs("\177ELF", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	fixture_start_daemon(f);
+	assert_int_equal(fixture_count(f, "patches"), 1);
+	assert_true(access(path, F_OK) < 0);
+}
+
+/* The journal before it is in force, and nothing is changed before an admin has looked. */
+static void test_a_half_written_journal_is_named_and_the_one_before_counts(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	assert_ask(f, "ok shared", "enable %s", fixture_patch(f, "shared"));
+	fixture_kill_daemon(f);
+	(void)snprintf(path, sizeof(path), "%s/journal", f->session->state);
+	assert_int_equal(truncate(path, 20), 0);
+	(void)fixture_spawn(f, 'a');
+	fixture_start_daemon(f);
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	assert_int_equal(fixture_count(f, "problems"), 1);
+	assert_non_null(strstr(fixture_ask(f, "disable own"), "refused config"));
+	assert_non_null(strstr(fixture_ask(f, "disable own"), "journal"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, fixture_setup, fixture_teardown)
+		TEST(stuck_workers_are_replaced_at_their_deadline),
+		TEST(workers_that_die_leave_nothing_behind),
+		TEST(a_half_written_patch_is_named_and_the_others_go_on),
+		TEST(a_stranger_in_the_store_is_removed),
+		TEST(a_half_written_journal_is_named_and_the_one_before_counts),
+#undef TEST
+	};
+
+	return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
+}
