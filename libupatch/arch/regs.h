@@ -24,7 +24,7 @@ enum {
 
 /* What a signal frame saves beside the registers. */
 struct arch_frame_state {
-	const uint8_t *xstate; /* NT_X86_XSTATE */
+	const uint8_t *xstate; /* NT_X86_XSTATE, or NT_PRFPREG on a CPU without XSAVE */
 	size_t xstate_size;
 	uint64_t sigmask;
 };

@@ -118,18 +118,35 @@ static int raise_gone(struct rcall *rc)
 			"the thread was killed while it ran a system call for us");
 }
 
+/* Return: 0, or -errno of ptrace(2). */
+static int load_xstate(struct rcall *rc, int note)
+{
+	struct iovec iov = { rc->xstate, ARCH_XSTATE_MAX };
+
+	if (ptrace(PTRACE_GETREGSET, rc->thread->tid, note, &iov) < 0)
+		return -errno;
+	rc->xstate_note = note;
+	rc->xstate_size = iov.iov_len;
+	return 0;
+}
+
 static int save_state(struct rcall *rc)
 {
-	struct iovec iov;
+	int r;
 
 	rc->saved = rc->thread->regs;
 	rc->xstate = malloc(ARCH_XSTATE_MAX);
 	if (!rc->xstate)
 		return diag_oom(rc->target->diag);
-	iov = (struct iovec){ rc->xstate, ARCH_XSTATE_MAX };
-	if (ptrace(PTRACE_GETREGSET, rc->thread->tid, NT_X86_XSTATE, &iov) < 0)
+	r = load_xstate(rc, NT_X86_XSTATE);
+	/* A CPU without XSAVE has the x87 and SSE registers only, and the kernel no such set. */
+	if (r == -ENODEV || r == -EINVAL)
+		r = load_xstate(rc, NT_PRFPREG);
+	if (r == -ESRCH)
 		return raise_gone(rc);
-	rc->xstate_size = iov.iov_len;
+	if (r < 0)
+		return diag_err(rc->target->diag, r, UPATCH_E_RCALL, NULL,
+				"cannot read its extended CPU state: %s", strerror(-r));
 	if (ptrace(PTRACE_GETSIGMASK, rc->thread->tid, sizeof(rc->saved_sigmask),
 		   &rc->saved_sigmask) < 0)
 		return raise_gone(rc);
@@ -561,7 +578,7 @@ static int restore_xstate(struct rcall *rc)
 
 	if (!rc->has_run_code)
 		return 0;
-	return ptrace(PTRACE_SETREGSET, rc->thread->tid, NT_X86_XSTATE, &iov) < 0 ? -ESRCH : 0;
+	return ptrace(PTRACE_SETREGSET, rc->thread->tid, rc->xstate_note, &iov) < 0 ? -ESRCH : 0;
 }
 
 /*

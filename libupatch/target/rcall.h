@@ -36,6 +36,7 @@ struct rcall {
 	struct arch_regs saved;
 	uint64_t saved_sigmask;
 	uint64_t frame_sp; /* holds the address of rt_sigreturn, the frame is above */
+	int xstate_note;   /* NT_X86_XSTATE, or NT_PRFPREG */
 	uint8_t *xstate;
 	size_t xstate_size;
 	uint8_t *under; /* what was on the stack under the frame */

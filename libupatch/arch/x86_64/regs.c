@@ -21,10 +21,12 @@ enum {
 	XSTATE_SW_BYTES = 464, /* offset of struct _fpx_sw_bytes in the FXSAVE area */
 	XSTATE_HEADER = 512,
 	XSTATE_MIN = 576,
+	FXSAVE_SIZE = 512, /* all there is on a CPU without XSAVE */
 	XFEATURE_TILEDATA = 18,
 	FP_XSTATE_MAGIC_1 = 0x46505853,
 	FP_XSTATE_MAGIC_2 = 0x46505845,
-	UC_FLAGS = 0x1 | 0x2 | 0x4, /* UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */
+	UC_FP_XSTATE = 0x1,
+	UC_FLAGS = UC_FP_XSTATE | 0x2 | 0x4, /* UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */
 };
 
 /* struct ucontext of the kernel; glibc's ucontext_t is longer behind uc_sigmask. */
@@ -188,24 +190,19 @@ static size_t frame_xstate_size(uint64_t features, size_t available)
 	return MIN(end, available);
 }
 
-int regs_write_frame(const struct arch_regs *regs, const struct arch_frame_state *state,
-		     uint64_t addr, uint8_t *buf)
+/* Without XSAVE the kernel looks for no magic numbers, and ignores what would say how much there is. */
+static size_t write_legacy_state(const uint8_t *xstate, uint8_t *buf)
 {
-	size_t fp_offset = ALIGN_UP(addr + sizeof(struct kernel_ucontext), 64) - addr;
-	struct kernel_ucontext uc = { .flags = UC_FLAGS, .sigmask = state->sigmask };
-	struct user_regs_struct user = regs->user;
+	memcpy(buf, xstate, FXSAVE_SIZE);
+	memset(buf + XSTATE_SW_BYTES, 0, FXSAVE_SIZE - XSTATE_SW_BYTES);
+	return FXSAVE_SIZE;
+}
+
+static size_t write_extended_state(const struct arch_frame_state *state, uint8_t *buf)
+{
 	uint64_t features, in_use;
 	uint32_t magic = FP_XSTATE_MAGIC_2;
 	size_t size;
-
-	if (state->xstate_size < XSTATE_MIN || state->xstate_size > ARCH_XSTATE_MAX)
-		return -EINVAL;
-	if (restart_code(regs)) {
-		user.rax = user.orig_rax;
-		user.rip -= SYSCALL_INSN_SIZE;
-	}
-	fill_gregs(uc.gregs, &user);
-	uc.fpstate = addr + fp_offset;
 
 	memcpy(&features, state->xstate + XSTATE_SW_BYTES, sizeof(features)); /* XCR0 */
 	memcpy(&in_use, state->xstate + XSTATE_HEADER, sizeof(in_use));
@@ -226,12 +223,35 @@ int regs_write_frame(const struct arch_regs *regs, const struct arch_frame_state
 		.xstate_size = (uint32_t)size,
 	};
 
+	memcpy(buf, state->xstate, size);
+	memcpy(buf + XSTATE_SW_BYTES, &sw, sizeof(sw));
+	memcpy(buf + size, &magic, sizeof(magic));
+	return size + sizeof(magic);
+}
+
+int regs_write_frame(const struct arch_regs *regs, const struct arch_frame_state *state,
+		     uint64_t addr, uint8_t *buf)
+{
+	size_t fp_offset = ALIGN_UP(addr + sizeof(struct kernel_ucontext), 64) - addr;
+	const bool is_legacy = state->xstate_size == FXSAVE_SIZE;
+	struct kernel_ucontext uc = { .flags = UC_FLAGS, .sigmask = state->sigmask };
+	struct user_regs_struct user = regs->user;
+
+	if (!is_legacy && (state->xstate_size < XSTATE_MIN || state->xstate_size > ARCH_XSTATE_MAX))
+		return -EINVAL;
+	if (is_legacy)
+		uc.flags &= ~(uint64_t)UC_FP_XSTATE;
+	if (restart_code(regs)) {
+		user.rax = user.orig_rax;
+		user.rip -= SYSCALL_INSN_SIZE;
+	}
+	fill_gregs(uc.gregs, &user);
+	uc.fpstate = addr + fp_offset;
+
 	memset(buf, 0, fp_offset);
 	memcpy(buf, &uc, sizeof(uc));
-	memcpy(buf + fp_offset, state->xstate, size);
-	memcpy(buf + fp_offset + XSTATE_SW_BYTES, &sw, sizeof(sw));
-	memcpy(buf + fp_offset + size, &magic, sizeof(magic));
-	return (int)(fp_offset + size + sizeof(magic));
+	return (int)(fp_offset + (is_legacy ? write_legacy_state(state->xstate, buf + fp_offset)
+					    : write_extended_state(state, buf + fp_offset)));
 }
 
 size_t regs_live(const struct arch_regs *regs, uint64_t ret[ARCH_GENERAL_REGS])
