@@ -63,6 +63,22 @@ void diag_clear(struct diag *d)
 	d->error = (struct upatch_error){ .message = "" };
 }
 
+struct upatch_error diag_set_aside(struct diag *d)
+{
+	struct upatch_error cause = d->error;
+
+	d->error = (struct upatch_error){ .message = "" };
+	return cause;
+}
+
+void diag_put_back(struct diag *d, const struct upatch_error *cause)
+{
+	if (d->error.reason != UPATCH_E_NONE)
+		diag_debug(d, "then: %s", d->error.message);
+	diag_clear(d);
+	d->error = *cause;
+}
+
 static char *copy_first(const char *a, const char *b)
 {
 	const char *s = a ? a : b;

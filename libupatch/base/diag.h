@@ -36,6 +36,13 @@ void diag_deinit(struct diag *d);
 /* Forget the last error. */
 void diag_clear(struct diag *d);
 
+/*
+ * Set the error aside while what it interrupted is undone, which may fail, retry and clear on its
+ * own; put it back afterwards: the cause stays what the user sees.
+ */
+struct upatch_error diag_set_aside(struct diag *d);
+void diag_put_back(struct diag *d, const struct upatch_error *cause);
+
 /**
  * diag_err() - raise a failure
  * @d:		 may be NULL, then nothing is kept

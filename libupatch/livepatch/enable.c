@@ -345,10 +345,13 @@ static int enable_new(struct session *s, const struct patchfile *file)
 		r = switch_to(s, index, RULE_PATCHED, &plan);
 	plan_deinit(&plan);
 	if (r < 0 && !has_started(s, index)) {
+		const struct upatch_error cause = diag_set_aside(s->diag);
+
 		tell(s, file->name, "failed to enable patch");
 		tell(s, file->name, "canceling patching transition, going to unpatch");
 		undo(s, index);
 		tell(s, file->name, "unpatching complete");
+		diag_put_back(s->diag, &cause);
 	}
 	return r;
 }

@@ -195,6 +195,25 @@ static void test_callbacks_6_pre_patch_of_a_module_fails(void **state)
 	assert_answer(f, "call plug plug_value 1", "11");
 }
 
+/* Before anything is known of the library: what is undone then does not hide the cause. */
+static void test_callbacks_6_pre_patch_of_the_program_fails(void **state)
+{
+	static const struct loader_patch fails = {
+		.name = "L",
+		.sources = { CALLBACKS("victim-loader", -19), CALLBACKS("libplug.so", 0) },
+	};
+	struct fixture *f = *state;
+
+	assert_answer(f, "open plug", "ok");
+	(void)fixture_ask(f, "notes");
+	fixture_remember(f);
+	assert_int_equal(loader_try_apply(f, &fails, NULL), -19);
+	fixture_assert_reason(f, UPATCH_E_CALLBACK);
+	assert_answer(f, "notes", "notes pre_patch 0");
+	assert_string_equal(fixture_state(f, "L"), "none");
+	fixture_assert_unchanged(f);
+}
+
 static void test_callbacks_7_coming_and_pre_patch_fails(void **state)
 {
 	static const struct loader_patch fails = {
@@ -307,6 +326,7 @@ int main(void)
 		test(test_callbacks_4_coming_and_going),
 		test(test_callbacks_5_target_not_present),
 		test(test_callbacks_6_pre_patch_of_a_module_fails),
+		test(test_callbacks_6_pre_patch_of_the_program_fails),
 		test(test_callbacks_7_coming_and_pre_patch_fails),
 		test(test_callbacks_8_multiple_target_modules),
 		test(test_callbacks_9_busy_target),

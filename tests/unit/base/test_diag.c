@@ -147,6 +147,22 @@ static void test_lines_above_the_level_are_not_logged(void **state)
 	assert_string_equal(log.text, "target 5: warned");
 }
 
+static void test_an_error_set_aside_survives_an_undo_that_fails_and_clears(void **state)
+{
+	struct diag *d = *state;
+	struct upatch_error cause;
+
+	(void)diag_err(d, -EPERM, UPATCH_E_CALLBACK, NULL, "the cause");
+	cause = diag_set_aside(d);
+	assert_int_equal(d->error.reason, UPATCH_E_NONE);
+	(void)diag_err(d, -EIO, UPATCH_E_IO, NULL, "of no interest");
+	diag_clear(d);
+	(void)diag_err(d, -EIO, UPATCH_E_IO, NULL, "nor this");
+	diag_put_back(d, &cause);
+	assert_int_equal(d->error.reason, UPATCH_E_CALLBACK);
+	assert_string_equal(d->error.message, "the cause");
+}
+
 static void test_reasons_have_distinct_names(void **state)
 {
 	for (unsigned int a = 0; a < UPATCH_E_COUNT; a++) {
@@ -184,6 +200,7 @@ int main(void)
 		diag_test(test_strings_are_copied),
 		diag_test(test_the_first_failure_wins_and_the_next_is_logged),
 		diag_test(test_after_clearing_another_failure_is_kept),
+		diag_test(test_an_error_set_aside_survives_an_undo_that_fails_and_clears),
 		diag_test(test_a_detail_can_be_attached_and_replaced),
 		diag_test(test_without_a_diag_the_errno_still_arrives),
 		diag_test(test_lines_above_the_level_are_not_logged),
