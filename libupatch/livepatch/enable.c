@@ -349,6 +349,7 @@ static int enable_new(struct session *s, const struct patchfile *file)
 
 		tell(s, file->name, "failed to enable patch");
 		tell(s, file->name, "canceling patching transition, going to unpatch");
+		tell(s, file->name, "completing unpatching transition");
 		undo(s, index);
 		tell(s, file->name, "unpatching complete");
 		diag_put_back(s->diag, &cause);
@@ -450,7 +451,6 @@ int disable_patch(struct session *session, const char *name)
 		r = check_order(s, (size_t)index);
 	if (r < 0)
 		return r;
-	tell(s, name, "disabling patch");
 	tell(s, name, "initializing unpatching transition");
 	callbacks_pre_unpatch(s, (size_t)index);
 	return switch_to(s, (size_t)index, RULE_UNPATCHED, NULL);

@@ -33,7 +33,6 @@ static const struct loader_patch patch_l = {
 	"patch 'L': completing patching transition\n" callbacks_post                               \
 	"patch 'L': patching complete\n"
 #define DISABLES(callbacks_pre, callbacks_post)                                                    \
-	"patch 'L': disabling patch\n"                                                             \
 	"patch 'L': initializing unpatching transition\n" callbacks_pre                            \
 	"patch 'L': starting unpatching transition\n"                                              \
 	"patch 'L': completing unpatching transition\n" callbacks_post                             \

@@ -185,8 +185,7 @@ static void open_disabling(struct fixture *f)
 	fixture_revert_pending(f, P, 50);
 	assert_string_equal(fixture_state(f, P), "disabling");
 	assert_answer(f, "secret", "secret 6");
-	fixture_assert_told(f, "patch 'p': disabling patch\n"
-			       "patch 'p': initializing unpatching transition\n"
+	fixture_assert_told(f, "patch 'p': initializing unpatching transition\n"
 			       "patch 'p': starting unpatching transition\n");
 }
 
