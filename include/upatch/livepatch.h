@@ -245,8 +245,9 @@ static inline struct upatch_state *upatch_state_get(unsigned long id)
 
 /**
  * upatch_state_get_prev() - the state as an earlier patch has it
- * Only while a transition is open, and in pre-patch callbacks. Return: the state of the latest patch before the one in transition
- * that has it, good until the transition completes; else NULL.
+ * Only while a transition is open, in pre-patch callbacks, and in the post-patch callbacks of a patch that
+ * superseded others. Return: the state of the latest patch before the one in transition that has it, good
+ * until the transition, or the callback, is over; else NULL.
  */
 static inline struct upatch_state *upatch_state_get_prev(unsigned long id)
 {

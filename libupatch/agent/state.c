@@ -68,6 +68,18 @@ static const struct upatch_patch_entry *find_open(void)
 	return NULL;
 }
 
+/*
+ * When all have switched, and post callbacks run: what the transition has superseded, or disabled, waits to
+ * be unmapped. Then the transition is that of the patch whose callback asks.
+ */
+static const struct upatch_patch_entry *find_closing(uint64_t addr)
+{
+	for (uint32_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (state_of(&record()->patches[i]) == UPATCH_PATCH_UNLOADING)
+			return find_owner(addr);
+	return NULL;
+}
+
 static struct upatch_meta_state *find_state(const struct upatch_patch_entry *entry,
 					    unsigned long id)
 {
@@ -99,17 +111,24 @@ struct upatch_meta_state *upatch_state_get_prev_at(const void *in_payload, unsig
 {
 	const struct upatch_patch_entry *open;
 	struct upatch_meta_state *found = NULL;
+	bool is_closing = false;
 	uint64_t seq = 0;
 
-	(void)in_payload; /* it is the transition that counts, whoever asks: as klp's */
 	if (!agent_data.record_addr || !id)
 		return NULL;
+	/* While it is open the transition counts, whoever asks: as klp's. */
 	open = find_open();
+	if (!open) {
+		open = find_closing((uint64_t)(uintptr_t)in_payload);
+		is_closing = true;
+	}
 	for (uint32_t i = 0; i < UPATCH_PATCHES_MAX && open; i++) {
 		const struct upatch_patch_entry *entry = &record()->patches[i];
 		struct upatch_meta_state *state;
 
-		if (!is_listed(entry) || entry->seq >= open->seq || entry->seq < seq)
+		if (!is_listed(entry) && !(is_closing && state_of(entry) == UPATCH_PATCH_UNLOADING))
+			continue;
+		if (entry->seq >= open->seq || entry->seq < seq)
 			continue;
 		state = find_state(entry, id);
 		if (!state)

@@ -66,7 +66,8 @@ static const char say_source[] = "#include <errno.h>\n"
 	"	say(\"allocate: allocating space\", \"\");\n"                                            \
 	"	return 0;\n"                                                                             \
 	"}\n"                                                                                      \
-	"static void post(const struct upatch_callback *cb) { say(\"fix: \", \"changed\"); }\n"    \
+	"static void post(const struct upatch_callback *cb)\n"                                     \
+	"{ say(\"fix: \", upatch_state_get_prev(1) ? \"taking over\" : \"changed\"); }\n"          \
 	"static void unpre(const struct upatch_callback *cb) { say(\"restore: \", \"back\"); }\n"  \
 	"static void unpost(const struct upatch_callback *cb) { say(\"free: \", \"freeing\"); }\n" \
 	"UPATCH_PRE_PATCH(pre);\n"                                                                 \
@@ -332,10 +333,12 @@ static void test_atomic_replace_with_callbacks(void **state)
 
 /* --- test-state.sh ----------------------------------------------------------------------------- */
 
-#define STATE_ENABLED(name, allocates)                                                             \
+#define STATE_ENABLING(name, allocates, fixes)                                                     \
 	ENABLING(name)                                                                             \
-	"allocate: " allocates "\n" SWITCHING(name, "patching") "fix: changed\n"                   \
-								"'" name "': patching complete\n"
+	"allocate: " allocates "\n" SWITCHING(name, "patching") "fix: " fixes "\n'" name           \
+								"': patching complete\n"
+#define STATE_ENABLED(name) STATE_ENABLING(name, "allocating space", "changed")
+#define STATE_TAKEN_OVER(name) STATE_ENABLING(name, "space already allocated", "taking over")
 #define STATE_DISABLED(name)                                                                       \
 	DISABLING(name)                                                                            \
 	"restore: back\n" SWITCHING(name, "unpatching") "free: freeing\n"                          \
@@ -347,7 +350,7 @@ static void test_system_state_modification(void **state)
 
 	enable(f, "state", STATE(1) SECRET(7), 0);
 	disable(f, "state");
-	assert_transcript(f, STATE_ENABLED("state", "allocating space") STATE_DISABLED("state"));
+	assert_transcript(f, STATE_ENABLED("state") STATE_DISABLED("state"));
 }
 
 static void test_taking_over_system_state(void **state)
@@ -358,9 +361,8 @@ static void test_taking_over_system_state(void **state)
 	enable(f, "state2", STATE(2) SECRET(8), FIXTURE_REPLACE);
 	assert_string_equal(fixture_state(f, "state"), "none");
 	disable(f, "state2");
-	assert_transcript(f, STATE_ENABLED("state", "allocating space")
-				     STATE_ENABLED("state2", "space already allocated")
-					     STATE_DISABLED("state2"));
+	assert_transcript(f, STATE_ENABLED("state") STATE_TAKEN_OVER("state2")
+				     STATE_DISABLED("state2"));
 }
 
 static void test_compatible_cumulative_livepatches(void **state)
@@ -373,10 +375,8 @@ static void test_compatible_cumulative_livepatches(void **state)
 	enable(f, "state2", STATE(2) SECRET(8), FIXTURE_REPLACE);
 	assert_string_equal(fixture_state(f, "state3"), "none");
 	disable(f, "state2");
-	assert_transcript(f, STATE_ENABLED("state2", "allocating space")
-				     STATE_ENABLED("state3", "space already allocated")
-					     STATE_ENABLED("state2", "space already allocated")
-						     STATE_DISABLED("state2"));
+	assert_transcript(f, STATE_ENABLED("state2") STATE_TAKEN_OVER("state3")
+				     STATE_TAKEN_OVER("state2") STATE_DISABLED("state2"));
 }
 
 static void test_incompatible_cumulative_livepatches(void **state)
@@ -389,7 +389,7 @@ static void test_incompatible_cumulative_livepatches(void **state)
 	assert_int_equal(upatch_ctx_error(f->ctx)->error, -22);
 	assert_answer(f, "secret", "secret 8");
 	disable(f, "state2");
-	assert_transcript(f, STATE_ENABLED("state2", "allocating space") STATE_DISABLED("state2"));
+	assert_transcript(f, STATE_ENABLED("state2") STATE_DISABLED("state2"));
 }
 
 /* --- test-sysfs.sh ------------------------------------------------------------------------------- */

@@ -134,6 +134,24 @@ static void test_the_previous_state_is_the_latest_before_the_transition(void **s
 			 &f->patches[0].states[1]);
 }
 
+/* All have switched; what the patch superseded is there until its post callbacks have run. */
+static void test_post_callbacks_still_find_the_state_of_what_was_superseded(void **state)
+{
+	struct fixture *f = *state;
+
+	enable(f, 0, UPATCH_PATCH_UNLOADING);
+	enable(f, 1, UPATCH_PATCH_UNLOADING);
+	enable(f, 2, UPATCH_PATCH_ENABLED);
+	assert_ptr_equal(f->agent.state_get_prev(&f->patches[2].states[1], ID),
+			 &f->patches[1].states[1]);
+	enable(f, 1, UPATCH_PATCH_FREE);
+	assert_ptr_equal(f->agent.state_get_prev(&f->patches[2].states[1], ID),
+			 &f->patches[0].states[1]);
+	assert_null(f->agent.state_get_prev(&f->patches[0].states[1], ID));
+	/* In no payload: nobody's callback. */
+	assert_null(f->agent.state_get_prev(f, ID));
+}
+
 static void test_entries_of_the_record_are_in_no_order(void **state)
 {
 	struct fixture *f = *state;
@@ -162,6 +180,7 @@ int main(void)
 		TEST(test_a_disabled_patch_that_still_runs_has_its_state),
 		TEST(test_there_is_no_previous_state_without_a_transition),
 		TEST(test_the_previous_state_is_the_latest_before_the_transition),
+		TEST(test_post_callbacks_still_find_the_state_of_what_was_superseded),
 		TEST(test_entries_of_the_record_are_in_no_order),
 		TEST(test_without_a_record_there_are_no_states),
 #undef TEST
