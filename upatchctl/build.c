@@ -21,6 +21,8 @@ enum {
 	KEY_REPLACE,
 	KEY_STACK_ORDER,
 	KEY_REQUIRE,
+	KEY_KERNEL_MODULE,
+	KEY_ORDER,
 };
 
 struct build_settings {
@@ -30,6 +32,7 @@ struct build_settings {
 	struct string_list objects;
 	struct string_list cflags;
 	struct string_list required;
+	struct string_list modules;
 };
 
 static void build_settings_deinit(struct build_settings *settings)
@@ -39,6 +42,7 @@ static void build_settings_deinit(struct build_settings *settings)
 	string_list_deinit(&settings->objects);
 	string_list_deinit(&settings->cflags);
 	string_list_deinit(&settings->required);
+	string_list_deinit(&settings->modules);
 }
 
 static const struct args_option build_options[] = {
@@ -52,6 +56,8 @@ static const struct args_option build_options[] = {
 	{ KEY_REPLACE, "replace", NULL, "it supersedes all other patches" },
 	{ KEY_STACK_ORDER, "stack-order", "strict|any", "may it be reverted under newer ones" },
 	{ KEY_REQUIRE, "require", "OBJECT", "no other build of that library may be loaded" },
+	{ KEY_KERNEL_MODULE, "kernel-module", "FILE", "a klp module (.ko) for one kernel" },
+	{ KEY_ORDER, "order", "WHICH", "kernel-first or userspace-first" },
 	{ KEY_CFLAG, "cflag", "FLAG", "a flag for the compiler; may be repeated" },
 	{ KEY_COMPILER, "compiler", "COMMAND", "the compiler; default: $CC or cc" },
 	{},
@@ -64,6 +70,16 @@ static int take_object(struct cli *cli, const char *value, struct string_list *o
 	if (!equals || equals == value || !equals[1])
 		return cli_usage(cli, "option '--object': '%s' is not NAME=PATH", value);
 	string_list_add(objects, value);
+	return 0;
+}
+
+static int take_order(struct cli *cli, const char *value, struct upatch_build_options *opts)
+{
+	opts->userspace_first = strcmp(value, "userspace-first") == 0;
+	if (!opts->userspace_first && strcmp(value, "kernel-first") != 0)
+		return cli_usage(cli,
+				 "option '--order': '%s' is not kernel-first or userspace-first",
+				 value);
 	return 0;
 }
 
@@ -107,6 +123,11 @@ static int take_build(struct cli *cli, int key, const char *value, void *userdat
 	case KEY_REQUIRE:
 		string_list_add(&settings->required, value);
 		break;
+	case KEY_KERNEL_MODULE:
+		string_list_add(&settings->modules, value);
+		break;
+	case KEY_ORDER:
+		return take_order(cli, value, &settings->opts);
 	case KEY_REPLACE:
 		settings->opts.replace = true;
 		break;
@@ -165,6 +186,7 @@ int verb_build(int argc, char *argv[], void *userdata)
 	settings.opts.objects = settings.objects.items;
 	settings.opts.cflags = settings.cflags.items;
 	settings.opts.required = settings.required.items;
+	settings.opts.kernel_modules = settings.modules.items;
 	r = upatch_build(cli->ctx, &settings.opts);
 	if (r < 0) {
 		cli_fail(cli);

@@ -162,12 +162,26 @@ static struct json_object *patch_object(const struct upatch_object_info *info)
 	return object;
 }
 
+static struct json_object *patch_module(const struct upatch_module_info *info)
+{
+	struct json_object *object = model_object();
+
+	model_put_string(object, "name", info->name);
+	model_put_string(object, "release", info->release);
+	model_put_string(object, "vermagic", info->vermagic);
+	model_put_number(object, "size", info->size);
+	return object;
+}
+
 struct json_object *model_patch(const struct upatch_patch_info *info)
 {
 	struct json_object *patch = model_object();
 	struct json_object *objects = model_array();
+	struct json_object *modules = model_array();
 	struct json_object *cves = model_array();
 
+	for (size_t i = 0; i < info->nr_modules; i++)
+		model_append(modules, patch_module(&info->modules[i]));
 	for (size_t i = 0; i < info->nr_cves; i++) {
 		_cleanup_free_ char *cve = text_clean(info->cves[i]);
 
@@ -182,7 +196,9 @@ struct json_object *model_patch(const struct upatch_patch_info *info)
 	model_put(patch, "replace", must(json_object_new_boolean(info->replace)));
 	model_put_string(patch, "stack_order", info->strict ? "strict" : "any");
 	model_put(patch, "cves", cves);
+	model_put_string(patch, "order", info->kernel_last ? "userspace-first" : "kernel-first");
 	model_put(patch, "objects", objects);
+	model_put(patch, "modules", modules);
 	return patch;
 }
 

@@ -24,6 +24,13 @@ static const struct table_column object_fields[] = {
 	{ "policy", "policy:" }, { "payload_size", "payload bytes:" }, {},
 };
 
+static const struct table_column module_columns[] = {
+	{ "release", "KERNEL" },
+	{ "name", "MODULE" },
+	{ "size", "SIZE", TABLE_RIGHT },
+	{},
+};
+
 static const struct table_column func_columns[] = {
 	{ "name", "FUNCTION" },
 	{ "sympos", "SYMPOS", TABLE_RIGHT },
@@ -72,4 +79,7 @@ void patchview_print(const struct cli *cli, FILE *out)
 		if (cli->flags & CLI_RELOCS)
 			table_print(out, model_get(object, "relocs"), reloc_columns);
 	}
+	if (model_length(patch, "modules") > 0)
+		fprintf(out, "\norder: %s\n", model_string(patch, "order"));
+	table_print(out, model_get(patch, "modules"), module_columns);
 }

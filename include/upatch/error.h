@@ -93,7 +93,19 @@ enum upatch_exit {
 	X(STACK_ORDER,     "stack-order",      UPATCH_EXIT_REFUSED, "revert the newer patches first") \
 	/* libraries that come and go */ \
 	X(NOT_FOLLOWED,    "not-followed",     UPATCH_EXIT_REFUSED, "apply the patch when the library is loaded") \
-	X(LOADING,         "loading",          UPATCH_EXIT_PENDING, "a thread of the target is loading or unloading a library: try again")
+	X(LOADING,         "loading",          UPATCH_EXIT_PENDING, "a thread of the target is loading or unloading a library: try again") \
+	/* the kernel's side */ \
+	X(BAD_MODULE,      "bad-module",       UPATCH_EXIT_REFUSED, "give a klp module (.ko) as kbuild, kpatch-build or klp-build make them") \
+	X(NO_MODULE,       "no-module",        UPATCH_EXIT_REFUSED, "build the patch file with --kernel-module for the running kernel, or give a .ko") \
+	X(KERNEL_RELEASE,  "kernel-release",   UPATCH_EXIT_REFUSED, "build the klp module for the running kernel") \
+	X(NO_LIVEPATCH,    "no-livepatch",     UPATCH_EXIT_REFUSED, "boot a kernel with CONFIG_LIVEPATCH=y") \
+	X(LOCKDOWN,        "lockdown",         UPATCH_EXIT_REFUSED, "sign the module with a key that the kernel trusts, or boot without lockdown") \
+	X(MODULE_SIGNATURE, "module-signature", UPATCH_EXIT_REFUSED, "sign the module with a key that the kernel trusts") \
+	X(FTRACE_DISABLED, "ftrace-disabled",  UPATCH_EXIT_REFUSED, "set the sysctl kernel.ftrace_enabled to 1") \
+	X(KERNEL_BUSY,     "kernel-busy",      UPATCH_EXIT_REFUSED, "wait until the kernel's open transition completes (upatchctl kernel status), revert or force it") \
+	X(KERNEL_TASKS,    "kernel-tasks",     UPATCH_EXIT_PENDING, "see upatchctl kernel status; apply or revert again to go on, or upatchctl kernel force") \
+	X(KERNEL_IN_USE,   "kernel-in-use",    UPATCH_EXIT_PENDING, "the patch is disabled; revert again to unload its module, a forced one stays until reboot") \
+	X(KERNEL_REFUSED,  "kernel-refused",   UPATCH_EXIT_REFUSED, "see the kernel log (dmesg)")
 /* clang-format on */
 
 enum upatch_reason {

@@ -82,6 +82,14 @@ struct upatch_object_info {
 	size_t nr_relocs;
 };
 
+/* A klp module, for one kernel. */
+struct upatch_module_info {
+	const char *name;
+	const char *release; /* as uname -r */
+	const char *vermagic;
+	size_t size; /* bytes */
+};
+
 struct upatch_patch_info {
 	const char *name;
 	const char *version;	 /* or "" */
@@ -93,6 +101,9 @@ struct upatch_patch_info {
 	size_t nr_cves;
 	const struct upatch_object_info *objects;
 	size_t nr_objects;
+	const struct upatch_module_info *modules; /* of the kernel's side */
+	size_t nr_modules;
+	bool kernel_last; /* the processes go before the kernel */
 };
 
 /**
@@ -345,6 +356,8 @@ struct upatch_build_options {
 	bool strict;		     /* newer patches of its functions must be reverted first */
 	const char *const *required; /* NULL-terminated, libraries of which no other build may be
 					loaded, or NULL */
+	const char *const *kernel_modules; /* NULL-terminated paths of klp modules, or NULL */
+	bool userspace_first;		   /* the processes go before the kernel */
 };
 
 /**

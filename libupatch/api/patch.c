@@ -18,8 +18,10 @@ static void free_info(struct upatch_patch_info *info)
 		free((void *)info->objects[i].funcs);
 		free((void *)info->objects[i].relocs);
 	}
-	if (info)
+	if (info) {
 		free((void *)info->objects);
+		free((void *)info->modules);
+	}
 	free(info);
 }
 
@@ -75,6 +77,25 @@ static int fill_object(const struct payload *payload, struct upatch_object_info 
 	return 0;
 }
 
+static int fill_modules(const struct patchfile *file, struct upatch_patch_info *info)
+{
+	struct upatch_module_info *modules = calloc(file->nr_modules + 1, sizeof(*modules));
+
+	if (!modules)
+		return -ENOMEM;
+	for (size_t i = 0; i < file->nr_modules; i++)
+		modules[i] = (struct upatch_module_info){
+			.name = file->modules[i].name,
+			.release = file->modules[i].release,
+			.vermagic = file->modules[i].vermagic,
+			.size = file->modules[i].size,
+		};
+	info->modules = modules;
+	info->nr_modules = file->nr_modules;
+	info->kernel_last = file->kernel_last;
+	return 0;
+}
+
 static int new_info(const struct patchfile *file, struct upatch_patch_info **ret)
 {
 	struct upatch_patch_info *info = calloc(1, sizeof(*info));
@@ -101,6 +122,8 @@ static int new_info(const struct patchfile *file, struct upatch_patch_info **ret
 	};
 	for (size_t i = 0; i < file->nr_payloads && r >= 0; i++)
 		r = fill_object(&file->payloads[i], &objects[i]);
+	if (r >= 0)
+		r = fill_modules(file, info);
 	if (r < 0) {
 		free_info(info);
 		return r;

@@ -19,6 +19,7 @@
 #include "build/fixup.h"
 #include "elf/image.h"
 #include "patchfile/container.h"
+#include "patchfile/kmod.h"
 #include "patchfile/manifest.h"
 
 /* All sources that are for one object. */
@@ -42,6 +43,8 @@ struct build {
 	size_t nr_groups;
 	size_t alloc_groups;
 	size_t nr_files;
+	struct kmod *modules;
+	size_t nr_modules;
 };
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -230,6 +233,44 @@ static int check_objects(struct build *b)
 	return 0;
 }
 
+/* Each klp module says what kernel it is for; one file has one for each kernel. */
+static int add_module(struct build *b, const char *path)
+{
+	struct kmod *module = &b->modules[b->nr_modules];
+	_cleanup_free_ uint8_t *bytes = NULL;
+	size_t size;
+	int r;
+
+	r = read_file(b->d, path, &bytes, &size);
+	if (r >= 0)
+		r = kmod_parse(b->d, path, bytes, size, module);
+	if (r < 0)
+		return r;
+	b->nr_modules++;
+	for (size_t i = 0; i + 1 < b->nr_modules; i++)
+		if (strcmp(b->modules[i].release, module->release) == 0)
+			return diag_err(b->d, -EEXIST, UPATCH_E_USAGE, NULL,
+					"'%s' is the second module for kernel %s", path,
+					module->release);
+	return 0;
+}
+
+static int add_modules(struct build *b)
+{
+	const char *const *paths = b->opts->kernel_modules;
+	size_t nr = 0;
+	int r = 0;
+
+	while (paths && paths[nr])
+		nr++;
+	b->modules = calloc(nr + 1, sizeof(*b->modules));
+	if (!b->modules)
+		return diag_oom(b->d);
+	for (size_t i = 0; i < nr && r >= 0; i++)
+		r = add_module(b, paths[i]);
+	return r;
+}
+
 /* The patch's name: as given, or the output's without directory and suffix. */
 static char *patch_name(const struct upatch_build_options *opts)
 {
@@ -287,10 +328,26 @@ static int fill_manifest(struct build *b, struct manifest *m)
 	return 0;
 }
 
+static int fill_kernel(struct build *b, struct manifest *m)
+{
+	m->kernel_last = b->opts->userspace_first;
+	m->modules = calloc(b->nr_modules + 1, sizeof(*m->modules));
+	if (!m->modules)
+		return diag_oom(b->d);
+	for (size_t i = 0; i < b->nr_modules; i++) {
+		if (asprintf(&m->modules[i], "%s%zu", CONTAINER_KERNEL, i) < 0) {
+			m->modules[i] = NULL;
+			return diag_oom(b->d);
+		}
+		m->nr_modules++;
+	}
+	return 0;
+}
+
 static int write_output(struct build *b)
 {
-	_cleanup_free_ struct container_section *sections =
-		calloc(2 * b->nr_groups + 1, sizeof(*sections));
+	const size_t nr = 1 + 2 * b->nr_groups + b->nr_modules;
+	_cleanup_free_ struct container_section *sections = calloc(nr, sizeof(*sections));
 	_cleanup_(manifest_deinit) struct manifest manifest = {};
 	_cleanup_free_ uint8_t *bytes = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -300,6 +357,8 @@ static int write_output(struct build *b)
 	if (!sections)
 		return diag_oom(b->d);
 	r = fill_manifest(b, &manifest);
+	if (r >= 0)
+		r = fill_kernel(b, &manifest);
 	if (r < 0)
 		return r;
 	text = manifest_format(&manifest);
@@ -315,8 +374,11 @@ static int write_output(struct build *b)
 		sections[2 * i + 2] = (struct container_section){ manifest.objects[i].code,
 								  group->code, group->code_size };
 	}
-	r = container_format(sections, 2 * b->nr_groups + 1, image_machine(b->groups[0].image),
-			     &bytes, &size);
+	for (size_t i = 0; i < b->nr_modules; i++)
+		sections[1 + 2 * b->nr_groups + i] =
+			(struct container_section){ manifest.modules[i], b->modules[i].bytes,
+						    b->modules[i].size };
+	r = container_format(sections, nr, image_machine(b->groups[0].image), &bytes, &size);
 	return r < 0 ? diag_oom(b->d) : write_file(b->d, b->opts->output, bytes, size);
 }
 
@@ -349,6 +411,9 @@ static void build_deinit(struct build *b)
 		free(group->code);
 		image_unref(group->image);
 	}
+	for (size_t i = 0; i < b->nr_modules; i++)
+		kmod_deinit(&b->modules[i]);
+	free(b->modules);
 	free(b->groups);
 	remove_dir(b);
 }
@@ -361,6 +426,8 @@ int build_run(struct diag *d, const struct upatch_build_options *opts)
 	if (!opts->sources || !opts->sources[0] || !opts->output)
 		return diag_err(d, -EINVAL, UPATCH_E_USAGE, NULL, "sources and output are needed");
 	r = check_objects(&b);
+	if (r >= 0)
+		r = add_modules(&b);
 	if (r >= 0)
 		r = make_dir(&b);
 	for (size_t i = 0; r >= 0 && opts->sources[i]; i++)

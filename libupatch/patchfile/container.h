@@ -16,6 +16,7 @@ enum {
 #define CONTAINER_MANIFEST ".upatch.manifest"
 #define CONTAINER_PAYLOAD ".upatch.payload."
 #define CONTAINER_CODE ".upatch.code."
+#define CONTAINER_KERNEL ".upatch.kernel."
 
 struct container_section {
 	const char *name;

@@ -198,6 +198,42 @@ static int parse_objects(struct diag *d, struct json_object *root, struct manife
 	return r;
 }
 
+/* The kernel's part: klp modules, and which side goes first. */
+static int parse_kernel(struct diag *d, struct json_object *root, struct manifest *m)
+{
+	struct json_object *kernel, *list;
+	_cleanup_free_ char *order = NULL;
+	int r;
+
+	if (!json_object_object_get_ex(root, "kernel", &kernel))
+		return 0;
+	if (!json_object_is_type(kernel, json_type_object))
+		return raise_bad(d, "kernel", "is no object");
+	r = take_string(d, kernel, "order", "kernel-first", &order);
+	if (r >= 0)
+		r = take_list(d, kernel, "modules", &list);
+	if (r < 0)
+		return r;
+	m->kernel_last = strcmp(order, "userspace-first") == 0;
+	if (!m->kernel_last && strcmp(order, "kernel-first") != 0)
+		return raise_bad(d, "order", "is neither \"kernel-first\" nor \"userspace-first\"");
+	if (!list || !json_object_array_length(list))
+		return raise_bad(d, "modules", "is missing or empty");
+	m->modules = calloc(json_object_array_length(list), sizeof(*m->modules));
+	if (!m->modules)
+		return diag_oom(d);
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *value = json_object_array_get_idx(list, i);
+
+		if (!json_object_is_type(value, json_type_string))
+			return raise_bad(d, "modules", "has something else than names");
+		m->modules[m->nr_modules] = strdup(json_object_get_string(value));
+		if (!m->modules[m->nr_modules++])
+			return diag_oom(d);
+	}
+	return 0;
+}
+
 static int parse_stack_order(struct diag *d, struct json_object *root, struct manifest *m)
 {
 	struct json_object *value;
@@ -237,6 +273,8 @@ static int parse_root(struct diag *d, struct json_object *root, struct manifest 
 		r = parse_stack_order(d, root, m);
 	if (r >= 0)
 		r = parse_cves(d, root, m);
+	if (r >= 0)
+		r = parse_kernel(d, root, m);
 	return r < 0 ? r : parse_objects(d, root, m);
 }
 
@@ -274,6 +312,9 @@ void manifest_deinit(struct manifest *manifest)
 	}
 	for (size_t i = 0; i < manifest->nr_cves; i++)
 		free(manifest->cves[i]);
+	for (size_t i = 0; i < manifest->nr_modules; i++)
+		free(manifest->modules[i]);
+	free(manifest->modules);
 	free(manifest->objects);
 	free(manifest->cves);
 	free(manifest->name);
@@ -309,6 +350,20 @@ static struct json_object *format_objects(const struct manifest *m)
 	return list;
 }
 
+static struct json_object *format_kernel(const struct manifest *m)
+{
+	struct json_object *kernel = json_object_new_object();
+	struct json_object *list = json_object_new_array();
+
+	for (size_t i = 0; i < m->nr_modules; i++)
+		json_object_array_add(list, json_object_new_string(m->modules[i]));
+	json_object_object_add(kernel, "order",
+			       json_object_new_string(m->kernel_last ? "userspace-first"
+								     : "kernel-first"));
+	json_object_object_add(kernel, "modules", list);
+	return kernel;
+}
+
 char *manifest_format(const struct manifest *manifest)
 {
 	_cleanup_(put_jsonp) struct json_object *root = json_object_new_object();
@@ -317,7 +372,9 @@ char *manifest_format(const struct manifest *manifest)
 
 	for (size_t i = 0; i < manifest->nr_cves; i++)
 		json_object_array_add(cves, json_object_new_string(manifest->cves[i]));
-	json_object_object_add(root, "format", json_object_new_int(PATCHFILE_VERSION));
+	json_object_object_add(root, "format",
+			       json_object_new_int(manifest->nr_modules ? PATCHFILE_VERSION_KERNEL
+									: 1));
 	json_object_object_add(root, "name", json_object_new_string(manifest->name));
 	json_object_object_add(root, "version", json_object_new_string(manifest->version));
 	json_object_object_add(root, "description", json_object_new_string(manifest->description));
@@ -326,6 +383,8 @@ char *manifest_format(const struct manifest *manifest)
 		json_object_object_add(root, "stack_order", json_object_new_string("strict"));
 	json_object_object_add(root, "cves", cves);
 	json_object_object_add(root, "objects", format_objects(manifest));
+	if (manifest->nr_modules)
+		json_object_object_add(root, "kernel", format_kernel(manifest));
 	text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
 							    JSON_C_TO_STRING_NOSLASHESCAPE);
 	return text ? strdup(text) : NULL;

@@ -30,6 +30,9 @@ struct manifest {
 	size_t nr_cves;
 	struct manifest_object *objects;
 	size_t nr_objects;
+	char **modules; /* names of sections, each with a klp module */
+	size_t nr_modules;
+	bool kernel_last; /* order=userspace-first */
 };
 
 /**

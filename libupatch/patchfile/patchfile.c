@@ -21,6 +21,7 @@ struct file {
 	struct manifest manifest;
 	struct payload_storage **storages;
 	struct code *codes;
+	struct kmod *modules;
 };
 
 void patchfile_close(const struct patchfile *file)
@@ -36,6 +37,9 @@ void patchfile_close(const struct patchfile *file)
 	free(f->codes);
 	free(f->storages);
 	free((void *)f->public.payloads);
+	for (size_t i = 0; i < f->public.nr_modules; i++)
+		kmod_deinit(&f->modules[i]);
+	free(f->modules);
 	manifest_deinit(&f->manifest);
 	free(f);
 }
@@ -128,6 +132,44 @@ static int read_payloads(struct diag *d, const struct container *container, stru
 	return r;
 }
 
+static int read_module(struct diag *d, const struct container *container, const char *name,
+		       struct file *f)
+{
+	const struct container_section *section = container_find(container, name);
+	struct kmod *module = &f->modules[f->public.nr_modules];
+	int r;
+
+	if (!section)
+		return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL, "it has no section '%s'",
+				name);
+	r = kmod_parse(d, name, section->bytes, section->size, module);
+	if (r < 0)
+		return r;
+	f->public.nr_modules++;
+	for (size_t i = 0; i + 1 < f->public.nr_modules; i++)
+		if (strcmp(f->modules[i].release, module->release) == 0)
+			return diag_err(d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL,
+					"it has two modules for kernel %s", module->release);
+	return 0;
+}
+
+static int read_modules(struct diag *d, const struct container *container, struct file *f)
+{
+	const struct manifest *m = &f->manifest;
+	int r = 0;
+
+	f->public.kernel_last = m->kernel_last;
+	if (!m->nr_modules)
+		return 0;
+	f->modules = calloc(m->nr_modules, sizeof(*f->modules));
+	if (!f->modules)
+		return diag_oom(d);
+	f->public.modules = f->modules;
+	for (size_t i = 0; i < m->nr_modules && r >= 0; i++)
+		r = read_module(d, container, m->modules[i], f);
+	return r;
+}
+
 int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const char *name,
 			 const struct patchfile **ret)
 {
@@ -147,6 +189,8 @@ int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const c
 		r = read_payloads(d, &container, f);
 	if (r >= 0)
 		r = check_siblings(d, &f->public);
+	if (r >= 0)
+		r = read_modules(d, &container, f);
 	container_deinit(&container);
 	if (r < 0) {
 		patchfile_close(&f->public);

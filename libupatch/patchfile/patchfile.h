@@ -14,13 +14,15 @@
 #include <stdint.h>
 
 #include "elf/image.h"
+#include "patchfile/kmod.h"
 
 struct diag;
 
 enum {
 	PAYLOAD_CALLBACKS = 4, /* enum upatch_callback_kind */
-	PATCHFILE_VERSION = 1,
-	PATCHFILE_NAME_MAX = 63, /* characters of a patch name: [A-Za-z0-9][A-Za-z0-9._+-]* */
+	PATCHFILE_VERSION = 2,
+	PATCHFILE_VERSION_KERNEL = 2, /* from here on there may be klp modules */
+	PATCHFILE_NAME_MAX = 63,      /* characters of a patch name: [A-Za-z0-9][A-Za-z0-9._+-]* */
 };
 
 /* An allocated section of the payload; others are not kept. */
@@ -115,6 +117,9 @@ struct patchfile {
 	size_t nr_cves;
 	const struct payload *payloads; /* at least one; pairs of object and build ID are unique */
 	size_t nr_payloads;
+	const struct kmod *modules; /* for the kernel, at most one per release */
+	size_t nr_modules;
+	bool kernel_last; /* the processes go first */
 };
 
 /**
@@ -123,7 +128,7 @@ struct patchfile {
  *
  * Return: 0, or -errno raised with UPATCH_E_NOT_ELF, UPATCH_E_BAD_PATCHFILE,
  * UPATCH_E_PATCHFILE_VERSION, UPATCH_E_ARCHITECTURE (payloads for a CPU that this library does not
- * know), UPATCH_E_IO. The message names the section at fault.
+ * know), UPATCH_E_BAD_MODULE, UPATCH_E_IO. The message names the section at fault.
  */
 int patchfile_open_fd(struct diag *d, int fd, const char *name, const struct patchfile **ret);
 int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const char *name,

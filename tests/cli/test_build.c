@@ -73,7 +73,8 @@ static void test_inspect_has_the_documented_fields(void **state)
 	run(cli, "inspect", "fix.upatch", "--json");
 	assert_keys(cli->json, "verb exit warnings errors patch");
 	assert_keys(json_at(cli->json, "patch"),
-		    "name version description arch replace stack_order cves objects");
+		    "name version description arch replace stack_order cves order "
+		    "objects modules");
 	assert_keys(json_at(cli->json, "patch.objects.0"),
 		    "name build_id kind policy code payload_size funcs relocs");
 	assert_keys(json_at(cli->json, "patch.objects.0.funcs.0"),

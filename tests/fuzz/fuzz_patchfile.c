@@ -65,6 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		assert(file->nr_payloads > 0);
 		for (size_t i = 0; i < file->nr_payloads; i++)
 			check_payload(&file->payloads[i]);
+		for (size_t i = 0; i < file->nr_modules; i++)
+			assert(*file->modules[i].name && file->modules[i].bytes);
 		patchfile_close(file);
 	} else {
 		/* A refusal has a reason and says what is wrong. */

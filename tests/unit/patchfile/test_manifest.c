@@ -73,7 +73,7 @@ static void test_what_may_be_missing_has_a_default(void **state)
 
 static void test_a_later_format_is_not_guessed_at(void **state)
 {
-	assert_refused("{\"format\":2,\"name\":\"a\",\"objects\":[" OBJECT "]}",
+	assert_refused("{\"format\":3,\"name\":\"a\",\"objects\":[" OBJECT "]}",
 		       UPATCH_E_PATCHFILE_VERSION);
 }
 
