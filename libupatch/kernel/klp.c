@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "kernel/klp.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "kernel/kernel.h"
+
+#define KLP_DIR "kernel/livepatch"
+
+bool klp_is_name(const char *name)
+{
+	return *name && *name != '.' && !strchr(name, '/') && strlen(name) <= NAME_MAX;
+}
+
+const char *klp_state_name(enum klp_state state)
+{
+	static const char *const names[] = {
+		[KLP_ENABLING] = "enabling",
+		[KLP_ENABLED] = "enabled",
+		[KLP_DISABLING] = "disabling",
+		[KLP_DISABLED] = "disabled",
+	};
+
+	return names[state];
+}
+
+int klp_has(const struct kernel *kernel)
+{
+	if (kernel_has(kernel->sysfs, KLP_DIR))
+		return 0;
+	return diag_err(kernel->diag, -ENOSYS, UPATCH_E_NO_LIVEPATCH, NULL,
+			"the running kernel has no %s/" KLP_DIR, kernel->sysfs);
+}
+
+static int raise_unreadable(const struct kernel *kernel, const char *name, int error)
+{
+	const struct diag_where where = { .patch = name };
+
+	return diag_err(kernel->diag, error, UPATCH_E_IO, &where,
+			"cannot read its state in %s/" KLP_DIR "/%s: %s", kernel->sysfs, name,
+			strerror(-error));
+}
+
+int klp_state(const struct kernel *kernel, const char *name, enum klp_state *ret)
+{
+	char path[PATH_MAX];
+	int enabled, transition;
+	int r;
+
+	if (!klp_is_name(name))
+		return -ENOENT;
+	(void)snprintf(path, sizeof(path), KLP_DIR "/%s/enabled", name); /* a NAME_MAX fits */
+	r = kernel_read_number(kernel->sysfs, path, &enabled);
+	if (r >= 0) {
+		(void)snprintf(path, sizeof(path), KLP_DIR "/%s/transition", name);
+		r = kernel_read_number(kernel->sysfs, path, &transition);
+	}
+	/* ENODEV: the directory went away while its file was open. */
+	if (r == -ENOENT || r == -ENODEV)
+		return -ENOENT;
+	if (r < 0)
+		return raise_unreadable(kernel, name, r);
+	if (transition)
+		*ret = enabled ? KLP_ENABLING : KLP_DISABLING;
+	else
+		*ret = enabled ? KLP_ENABLED : KLP_DISABLED;
+	return 0;
+}
+
+bool klp_is_enabled(const struct kernel *kernel, const char *name)
+{
+	enum klp_state state;
+
+	return klp_state(kernel, name, &state) >= 0 && state == KLP_ENABLED;
+}
+
+bool klp_is_left_behind(const struct kernel *kernel, const char *name)
+{
+	char path[PATH_MAX];
+	char taint[KERNEL_TEXT_MAX];
+
+	if (!klp_is_name(name))
+		return false;
+	(void)snprintf(path, sizeof(path), "module/%s/taint", name);
+	return kernel_read(kernel->sysfs, path, taint, sizeof(taint)) >= 0 && strchr(taint, 'K');
+}
+
+/* --- list ------------------------------------------------------------------------------------ */
+
+static void names_free(struct dirent **names, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		free(names[i]);
+	free(names);
+}
+
+static int is_directory(const struct dirent *entry)
+{
+	return entry->d_type == DT_DIR && entry->d_name[0] != '.';
+}
+
+/* Return: how many, or -errno, unraised. */
+static int scan(const struct kernel *kernel, const char *path, struct dirent ***ret)
+{
+	char full[PATH_MAX];
+	int nr;
+
+	if (snprintf(full, sizeof(full), "%s/%s", kernel->sysfs, path) >= (int)sizeof(full))
+		return -ENAMETOOLONG;
+	nr = scandir(full, ret, is_directory, alphasort);
+	return nr < 0 ? -errno : nr;
+}
+
+static int read_objects(const struct kernel *kernel, struct klp_patch *patch)
+{
+	struct dirent **names;
+	char path[PATH_MAX];
+	size_t alloc = 0;
+	int nr;
+
+	(void)snprintf(path, sizeof(path), KLP_DIR "/%s", patch->name);
+	nr = scan(kernel, path, &names);
+	if (nr < 0)
+		return nr;
+	for (int i = 0; i < nr; i++) {
+		struct klp_object *object;
+
+		if (!array_grow(patch->objects, patch->nr_objects, alloc))
+			break;
+		object = &patch->objects[patch->nr_objects];
+		object->name = strdup(names[i]->d_name);
+		if (!object->name)
+			break;
+		patch->nr_objects++;
+		(void)snprintf(path, sizeof(path), KLP_DIR "/%s/%s/patched", patch->name,
+			       object->name);
+		if (kernel_read_number(kernel->sysfs, path, &object->patched) < 0)
+			object->patched = -1;
+	}
+	names_free(names, nr);
+	return patch->nr_objects == (size_t)nr ? 0 : -ENOMEM;
+}
+
+/* Return: 0, -ENOENT when it has vanished, -ENOMEM unraised, or -errno raised. */
+static int read_patch(const struct kernel *kernel, const char *name, struct klp_patch *patch)
+{
+	int r;
+
+	r = klp_state(kernel, name, &patch->state);
+	if (r < 0)
+		return r;
+	patch->name = strdup(name);
+	return patch->name ? read_objects(kernel, patch) : -ENOMEM;
+}
+
+static void klp_patch_deinit(struct klp_patch *patch)
+{
+	for (size_t i = 0; i < patch->nr_objects; i++)
+		free(patch->objects[i].name);
+	free(patch->objects);
+	free(patch->name);
+	*patch = (struct klp_patch){};
+}
+
+int klp_list(const struct kernel *kernel, struct klp_list *ret)
+{
+	_cleanup_(klp_list_deinit) struct klp_list list = {};
+	struct dirent **names;
+	size_t alloc = 0;
+	int nr, r;
+
+	r = klp_has(kernel);
+	if (r < 0)
+		return r;
+	nr = scan(kernel, KLP_DIR, &names);
+	if (nr < 0)
+		return diag_err(kernel->diag, nr, UPATCH_E_IO, NULL,
+				"cannot list %s/" KLP_DIR ": %s", kernel->sysfs, strerror(-nr));
+	for (int i = 0; i < nr && r >= 0; i++) {
+		if (!array_grow(list.patches, list.nr, alloc)) {
+			r = -ENOMEM;
+			break;
+		}
+		r = read_patch(kernel, names[i]->d_name, &list.patches[list.nr]);
+		if (r >= 0)
+			list.nr++;
+		else
+			klp_patch_deinit(&list.patches[list.nr]);
+		if (r == -ENOENT)
+			r = 0;
+	}
+	names_free(names, nr);
+	if (r < 0)
+		return r == -ENOMEM ? diag_oom(kernel->diag) : r;
+	*ret = list;
+	list = (struct klp_list){};
+	return 0;
+}
+
+void klp_list_deinit(struct klp_list *list)
+{
+	for (size_t i = 0; i < list->nr; i++)
+		klp_patch_deinit(&list->patches[i]);
+	free(list->patches);
+	*list = (struct klp_list){};
+}
