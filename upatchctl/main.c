@@ -18,6 +18,7 @@ static const struct verb verbs[] = {
 	{ "threads", verb_threads, "list threads, and what holds those that have not switched" },
 	{ "force", verb_force, "switch the threads that hold a transition" },
 	{ "gc", verb_gc, "unmap what was kept, once nothing refers to it" },
+	{ "kernel", verb_kernel, "the same for the kernel's own livepatches (klp modules)" },
 	{ "status", verb_status, "list patched processes and their patches" },
 	{ "enable", verb_enable, "have upatchd keep a patch applied" },
 	{ "disable", verb_disable, "have upatchd revert it everywhere" },
@@ -56,7 +57,7 @@ static void print_verbs(void)
 	puts("\nVerbs (upatchctl VERB --help tells more):");
 	for (const struct verb *verb = verbs; verb->name; verb++)
 		printf("  %-10s %s\n", verb->name, verb->summary);
-	puts("\nExit status: 0 done, 1 refused, 2 usage, 3 pending, 4 nothing matched.");
+	puts("Exit status: 0 done, 1 refused, 2 usage, 3 pending, 4 nothing matched.");
 }
 
 /* What stands before the verb. */

@@ -7,6 +7,7 @@
 #include "args.h"
 #include "cleanup.h"
 #include "host.h"
+#include "kernelview.h"
 #include "list.h"
 #include "memory.h"
 #include "model.h"
@@ -29,9 +30,9 @@ static int take_status(struct cli *cli, int key, const char *value, void *settin
 static const struct args status_args = {
 	.synopsis = "[-p PID]... [OPTION]...",
 	.summary =
-		"List patched processes and their patches. Without -p, processes that may not be\n"
-		"looked into, or that have no patches, are left out; with --daemon, everything that\n"
-		"upatchd keeps patched, and what is in its way.",
+		"List patched processes and their patches. Without -p, the kernel, too, and\n"
+		"processes that may not be looked into, or have no patches, are left out; with\n"
+		"--daemon, everything that upatchd keeps patched, and what is in its way.",
 	.options = status_options,
 	.take = take_status,
 };
@@ -154,6 +155,7 @@ static void print_processes(const struct cli *cli, FILE *out)
 
 	for (size_t i = 0; i < model_length(cli->model, "processes"); i++)
 		add_patch_rows(&tables, model_at(cli->model, "processes", i));
+	kernelview_add_rows(tables.patches, model_get(cli->model, "kernel"));
 	if (json_object_array_length(tables.patches) == 0)
 		fputs("no patches\n", out);
 	table_print(out, tables.patches, patch_columns);
@@ -333,6 +335,19 @@ static bool remote_sees_more(struct cli *cli)
 	return remote_is_wanted(cli) || (geteuid() != 0 && remote_is_there(cli));
 }
 
+/* One more target. A kernel that cannot be patched is as little worth a word as most processes. */
+static void status_of_kernel(struct cli *cli)
+{
+	struct upatch_kernel_status *status = NULL;
+	int r;
+
+	r = upatch_kernel_status(cli->ctx, NULL, &status);
+	if (r < 0 && upatch_ctx_error(cli->ctx)->reason != UPATCH_E_NO_LIVEPATCH)
+		cli_fail(cli);
+	model_put(cli->model, "kernel", r < 0 ? NULL : kernelview_object(status));
+	upatch_kernel_status_free(status);
+}
+
 int verb_status(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
@@ -354,6 +369,8 @@ int verb_status(int argc, char *argv[], void *userdata)
 		status_of_targets(cli, processes, &targets);
 	else
 		r = status_of_all(cli, processes);
+	if (targets.nr == 0)
+		status_of_kernel(cli);
 	if (r >= 0)
 		cli->render = print_processes;
 	return r;

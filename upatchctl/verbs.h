@@ -26,6 +26,7 @@ int verb_wait(int argc, char *argv[], void *userdata);
 int verb_force(int argc, char *argv[], void *userdata);
 int verb_threads(int argc, char *argv[], void *userdata);
 int verb_status(int argc, char *argv[], void *userdata);
+int verb_kernel(int argc, char *argv[], void *userdata);
 int verb_gc(int argc, char *argv[], void *userdata);
 int verb_enable(int argc, char *argv[], void *userdata);
 int verb_disable(int argc, char *argv[], void *userdata);
