@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "api/kernel.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -47,7 +49,7 @@ EXPORT void upatch_kernel_module_close(struct upatch_kernel_module *module)
 	free(module);
 }
 
-static int pick(struct diag *d, const struct patchfile *file, const char *path, struct kmod *ret)
+int kernel_pick(struct diag *d, const struct patchfile *file, const char *path, struct kmod *ret)
 {
 	char release[KMOD_RELEASE_MAX + 2];
 	int r;
@@ -100,7 +102,7 @@ static int read_module(struct diag *d, const char *path, struct kmod *ret)
 		return kmod_parse(d, path, bytes, size, ret);
 	r = patchfile_open_bytes(d, bytes, size, path, &file);
 	if (r >= 0)
-		r = pick(d, file, path, ret);
+		r = kernel_pick(d, file, path, ret);
 	patchfile_close(file);
 	return r;
 }
@@ -129,8 +131,8 @@ EXPORT int upatch_kernel_module_open(struct upatch_ctx *ctx, const char *path,
 
 /* --- the kernel as a target --------------------------------------------------------------------- */
 
-static void kernel_begin(struct upatch_ctx *ctx, const char *name,
-			 const struct upatch_kernel_options *opts, struct kernel *ret)
+void kernel_begin(struct upatch_ctx *ctx, const char *name,
+		  const struct upatch_kernel_options *opts, struct kernel *ret)
 {
 	const unsigned int timeout_ms = opts ? opts->timeout_ms : (unsigned int)DEFAULT_TIMEOUT_MS;
 

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "api/transaction.h"
+
+#include <errno.h>
+
+#include "base/deadline.h"
+#include "base/diag.h"
+
+/* The i-th to go: to disable, the last that was enabled goes first. */
+static struct part *part_at(const struct transaction *t, enum transaction_goal goal, size_t i)
+{
+	return &t->parts[goal == TRANSACTION_ENABLE ? i : t->nr - 1 - i];
+}
+
+static enum transaction_goal opposite(enum transaction_goal goal)
+{
+	return goal == TRANSACTION_ENABLE ? TRANSACTION_DISABLE : TRANSACTION_ENABLE;
+}
+
+/* It did not come through; why is in the diag. */
+static void fail(struct transaction *t, struct part *part, enum upatch_part_state state)
+{
+	part->state = state;
+	part->reason = t->diag->error.reason;
+}
+
+/* Return: TRANSACTION_IS_DONE: there is something to do; TRANSACTION_IS_THERE; or -errno raised. */
+static int look_at_all(struct transaction *t, enum transaction_goal goal)
+{
+	size_t nr_there = 0;
+
+	for (size_t i = 0; i < t->nr; i++)
+		t->parts[i].state = UPATCH_PART_UNTOUCHED;
+	for (size_t i = 0; i < t->nr; i++) {
+		struct part *part = part_at(t, goal, i);
+		int r = part->ops->look(part, goal);
+
+		if (r < 0) {
+			fail(t, part, UPATCH_PART_REFUSED);
+			return r;
+		}
+		if (r != PART_THERE)
+			continue;
+		part->state = UPATCH_PART_THERE;
+		nr_there++;
+	}
+	return nr_there == t->nr ? TRANSACTION_IS_THERE : TRANSACTION_IS_DONE;
+}
+
+static int force(struct transaction *t, struct part *part, enum transaction_goal goal)
+{
+	diag_warn(t->diag, "transaction of patch '%s': %s: who has not switched is forced", t->name,
+		  part->name);
+	diag_clear(t->diag);
+	return part->ops->force(part, goal, deadline_in(t->timeout));
+}
+
+/* Return: how many have gone; fewer than all: the next one did not, and raised why with @ret. */
+static size_t go_all(struct transaction *t, enum transaction_goal goal, int *ret)
+{
+	uint64_t deadline = deadline_in(t->timeout);
+
+	for (size_t i = 0; i < t->nr; i++) {
+		struct part *part = part_at(t, goal, i);
+		int r;
+
+		if (part->state == UPATCH_PART_THERE)
+			continue;
+		r = part->ops->go(part, goal, deadline);
+		if (r == PART_PENDING && t->flags & UPATCH_PAIR_FORCE)
+			r = force(t, part, goal);
+		if (r != PART_DONE) {
+			fail(t, part, r < 0 ? UPATCH_PART_REFUSED : UPATCH_PART_PENDING);
+			*ret = r < 0 ? r : -EBUSY;
+			return i;
+		}
+		part->state = UPATCH_PART_DONE;
+	}
+	return t->nr;
+}
+
+/* A reversal that does not come through is reported, and goes on with the other parts. */
+static void reverse(struct transaction *t, struct part *part, enum transaction_goal goal,
+		    uint64_t deadline)
+{
+	int r;
+
+	diag_info(t->diag, "transaction of patch '%s': %s: reversing", t->name, part->name);
+	r = part->ops->go(part, opposite(goal), deadline);
+	if (r == PART_DONE) {
+		part->state = UPATCH_PART_REVERSED;
+		return;
+	}
+	diag_warn(t->diag, "transaction of patch '%s': %s: not reversed: %s", t->name, part->name,
+		  t->diag->error.message);
+	fail(t, part, UPATCH_PART_PENDING);
+}
+
+/* @nr: have gone, and the next one may be open. */
+static void reverse_all(struct transaction *t, enum transaction_goal goal, size_t nr)
+{
+	uint64_t deadline = deadline_in(t->timeout);
+
+	for (size_t i = nr + 1; i-- > 0;) {
+		struct part *part = part_at(t, goal, i);
+
+		if (part->state == UPATCH_PART_DONE || part->state == UPATCH_PART_PENDING)
+			reverse(t, part, goal, deadline);
+	}
+}
+
+int transaction_run(struct transaction *transaction, enum transaction_goal goal)
+{
+	struct transaction *t = transaction;
+	struct upatch_error cause;
+	size_t nr;
+	int r;
+
+	/* 1. look: a refusal leaves all as they were */
+	r = look_at_all(t, goal);
+	if (r != TRANSACTION_IS_DONE)
+		return r;
+	/* 2. go, in order */
+	nr = go_all(t, goal, &r);
+	if (nr == t->nr)
+		return TRANSACTION_IS_DONE;
+	/* 3. back, in the opposite order; what the user sees is why */
+	cause = diag_set_aside(t->diag);
+	reverse_all(t, goal, nr);
+	diag_put_back(t->diag, &cause);
+	return r;
+}
