@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -6,6 +7,7 @@
 #include "list.h"
 #include "model.h"
 #include "number.h"
+#include "pair.h"
 #include "progress.h"
 #include "remote.h"
 #include "table.h"
@@ -18,12 +20,16 @@ enum {
 	KEY_WAIT = 0x100,
 	KEY_NO_WAIT,
 	KEY_SCAN_MEMORY,
+	KEY_NO_KERNEL,
+	KEY_FORCE,
+	KEY_FILE,
 	DEFAULT_TIMEOUT_MS = 10000,
 };
 
 /*
- * @patch: the file's, for apply
+ * @patch: the file's, for apply, and for revert with --file
  * @name:  of the patch
+ * @file:  revert: the path of the patch file
  */
 struct change {
 	const char *method; /* of upatchd */
@@ -33,6 +39,9 @@ struct change {
 		   struct upatch_cost *ret);
 	struct upatch_patch *patch;
 	const char *name;
+	const char *file;
+	unsigned int pair_flags; /* enum upatch_pair_flags */
+	bool is_without_kernel;
 	struct upatch_options opts;
 	struct pid_list targets;
 };
@@ -65,11 +74,39 @@ static int run_wait(struct upatch_target *target, const struct change *change,
 
 /* --- command line ---------------------------------------------------------------------------- */
 
-static const struct args_option change_options[] = {
-	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },
-	{ KEY_WAIT, "wait", "[=SECONDS]", "wait until it completes; default: 10 seconds" },
-	{ KEY_NO_WAIT, "no-wait", NULL, "begin, do not wait until it completes" },
-	{ KEY_SCAN_MEMORY, "scan-memory", NULL, "functions suspended in coroutines count, too" },
+#define CHANGE_OPTIONS                                                                             \
+	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },                               \
+		{ KEY_WAIT, "wait", "[=SECONDS]",                                                  \
+		  "wait until it completes; default: 10 seconds" },                                \
+		{ KEY_NO_WAIT, "no-wait", NULL, "begin, do not wait until it completes" },         \
+	{                                                                                          \
+		KEY_SCAN_MEMORY, "scan-memory", NULL,                                              \
+			"functions suspended in coroutines count, too"                             \
+	}
+
+/* Where a patch may have a kernel's side. */
+#define PAIR_OPTIONS                                                                               \
+	{ KEY_NO_KERNEL, "no-kernel", NULL, "leave the kernel's side of the patch alone" },        \
+	{                                                                                          \
+		KEY_FORCE, "force", NULL,                                                          \
+			"both sides: force laggards at the deadline, do not reverse"               \
+	}
+
+static const struct args_option wait_options[] = {
+	CHANGE_OPTIONS,
+	{},
+};
+
+static const struct args_option apply_options[] = {
+	CHANGE_OPTIONS,
+	PAIR_OPTIONS,
+	{},
+};
+
+static const struct args_option revert_options[] = {
+	CHANGE_OPTIONS,
+	PAIR_OPTIONS,
+	{ KEY_FILE, "file", "FILE", "the patch file, in place of NAME: both its sides" },
 	{},
 };
 
@@ -89,6 +126,15 @@ static int take_change(struct cli *cli, int key, const char *value, void *settin
 	case KEY_NO_WAIT:
 		change->opts.flags |= UPATCH_NO_WAIT;
 		break;
+	case KEY_NO_KERNEL:
+		change->is_without_kernel = true;
+		break;
+	case KEY_FORCE:
+		change->pair_flags |= UPATCH_PAIR_FORCE;
+		break;
+	case KEY_FILE:
+		change->file = value;
+		break;
 	case KEY_SCAN_MEMORY:
 		change->opts.flags |= UPATCH_SCAN_MEMORY;
 		break;
@@ -98,22 +144,26 @@ static int take_change(struct cli *cli, int key, const char *value, void *settin
 
 static const struct args apply_args = {
 	.synopsis = "-p PID... FILE [OPTION]...",
-	.summary = "Enable a patch in running processes.",
-	.options = change_options,
+	.summary =
+		"Enable a patch in running processes. One with klp modules is enabled in the kernel\n"
+		"as well: both sides, or neither.",
+	.options = apply_options,
 	.take = take_change,
 };
 
 static const struct args revert_args = {
-	.synopsis = "-p PID... NAME [OPTION]...",
-	.summary = "Disable the patch of that name in running processes.",
-	.options = change_options,
+	.synopsis = "-p PID... NAME|--file FILE [OPTION]...",
+	.summary =
+		"Disable the patch of that name in running processes; with its file, in the kernel\n"
+		"as well, if it has klp modules: both sides, or neither.",
+	.options = revert_options,
 	.take = take_change,
 };
 
 static const struct args wait_args = {
 	.synopsis = "-p PID... [OPTION]...",
 	.summary = "Carry on with the open transitions of running processes, whoever began them.",
-	.options = change_options,
+	.options = wait_options,
 	.take = take_change,
 };
 
@@ -162,14 +212,6 @@ static void put_outcome(struct cli *cli, struct json_object *row, int outcome)
 	model_put_number(row, "exit", status);
 }
 
-static void put_cost(struct json_object *row, const struct upatch_cost *cost)
-{
-	model_put_ms(row, "longest_pause_ms", cost->longest_pause);
-	model_put_ms(row, "wall_ms", cost->wall);
-	model_put_number(row, "stops", cost->stops);
-	model_put_number(row, "threads", cost->threads);
-}
-
 static struct json_object *change_row(const struct change *change, pid_t pid)
 {
 	struct json_object *row = model_object();
@@ -216,7 +258,7 @@ static struct json_object *change_by_daemon(struct cli *cli, const struct change
 	if (!row) {
 		row = change_row(change, pid);
 		remote_put_outcome(cli, row, r < 0 ? NULL : report);
-		put_cost(row, &none);
+		model_put_cost(row, &none);
 	}
 	json_object_put(report);
 	return row;
@@ -238,7 +280,7 @@ static struct json_object *change_target(struct cli *cli, const struct change *c
 		return change_by_daemon(cli, change, pid);
 	row = change_row(change, pid);
 	put_outcome(cli, row, r);
-	put_cost(row, &cost);
+	model_put_cost(row, &cost);
 	return row;
 }
 
@@ -270,6 +312,44 @@ static int change_parse(struct cli *cli, int argc, char *argv[], const struct ar
 	return targets_needed(cli, &ret->targets);
 }
 
+static int open_patch(struct cli *cli, struct change *change, const char *path)
+{
+	int r;
+
+	r = upatch_patch_open(cli->ctx, path, &change->patch);
+	if (r < 0) {
+		cli_fail(cli);
+		return r;
+	}
+	change->name = upatch_patch_info(change->patch)->name;
+	return 0;
+}
+
+/* Is it a patch with both sides, both of which are meant? */
+static bool is_pair(const struct change *change)
+{
+	return change->patch && !change->is_without_kernel &&
+	       upatch_patch_info(change->patch)->nr_modules;
+}
+
+/* Both sides are one transaction, which has no half-way. */
+static int change_pair(struct cli *cli, struct change *change, pair_run_fn run)
+{
+	const struct upatch_pair_options opts = {
+		.size = sizeof(opts),
+		.flags = change->pair_flags | (change->opts.flags & UPATCH_SCAN_MEMORY),
+		.timeout_ms = change->opts.timeout_ms,
+	};
+
+	if (change->opts.flags & UPATCH_NO_WAIT)
+		return cli_usage(cli, "option '--no-wait': the patch has a kernel's side, which is "
+				      "waited for; or give --no-kernel");
+	cli->render = print_results;
+	model_put(cli->model, "results",
+		  pair_change(cli, change->patch, &change->targets, run, &opts));
+	return 0;
+}
+
 int verb_apply(int argc, char *argv[], void *userdata)
 {
 	struct cli *cli = userdata;
@@ -284,17 +364,15 @@ int verb_apply(int argc, char *argv[], void *userdata)
 	if (r != ARGS_READY)
 		return r;
 	r = args_operand(cli, argc, argv, "the patch file", &change.path);
+	if (r >= 0)
+		r = open_patch(cli, &change, change.path);
 	if (r < 0)
 		return r;
-	r = upatch_patch_open(cli->ctx, change.path, &change.patch);
-	if (r < 0) {
-		cli_fail(cli);
-		return r;
-	}
+	if (is_pair(&change))
+		return change_pair(cli, &change, upatch_pair_apply);
 	r = change.patch_fd = remote_open_file(cli, change.path);
 	if (r < 0)
 		return r;
-	change.name = upatch_patch_info(change.patch)->name;
 	change_targets(cli, &change);
 	return 0;
 }
@@ -312,9 +390,16 @@ int verb_revert(int argc, char *argv[], void *userdata)
 	r = change_parse(cli, argc, argv, &revert_args, &change);
 	if (r != ARGS_READY)
 		return r;
-	r = args_operand(cli, argc, argv, "the name of the patch", &change.name);
+	if (change.file)
+		r = args_no_operand(cli, argc, argv);
+	else
+		r = args_operand(cli, argc, argv, "the name of the patch", &change.name);
+	if (r >= 0 && change.file)
+		r = open_patch(cli, &change, change.file);
 	if (r < 0)
 		return r;
+	if (is_pair(&change))
+		return change_pair(cli, &change, upatch_pair_revert);
 	change_targets(cli, &change);
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <upatch/kernel.h>
 
 #include "args.h"
 #include "cleanup.h"
@@ -14,14 +16,32 @@
 #include "threadview.h"
 #include "verbs.h"
 
+enum {
+	KEY_NO_KERNEL = 0x100,
+};
+
+struct check_settings {
+	struct pid_list targets;
+	const char *path; /* of the patch file */
+	struct upatch_patch *patch;
+	int patch_fd; /* for the daemon */
+	bool is_without_kernel;
+};
+
 static const struct args_option check_options[] = {
 	{ 'p', "pid", "PID[,PID]...", "a target; may be repeated" },
+	{ KEY_NO_KERNEL, "no-kernel", NULL, "leave the kernel's side of the patch alone" },
 	{},
 };
 
-static int take_check(struct cli *cli, int key, const char *value, void *settings)
+static int take_check(struct cli *cli, int key, const char *value, void *userdata)
 {
-	return targets_take(cli, value, settings); /* the only option */
+	struct check_settings *settings = userdata;
+
+	if (key == 'p')
+		return targets_take(cli, value, &settings->targets);
+	settings->is_without_kernel = true;
+	return 0;
 }
 
 static const struct args check_args = {
@@ -30,13 +50,6 @@ static const struct args check_args = {
 		   "applied, 1 it would be refused, 3 it would have to wait, 4 nothing matched.",
 	.options = check_options,
 	.take = take_check,
-};
-
-struct check_settings {
-	struct pid_list targets;
-	const char *path; /* of the patch file */
-	struct upatch_patch *patch;
-	int patch_fd; /* for the daemon */
 };
 
 static void settings_deinit(struct check_settings *settings)
@@ -250,13 +263,33 @@ static struct json_object *check_target(struct cli *cli, const struct check_sett
 	return row;
 }
 
+/* A row as a process has, but for functions and threads: nothing of the kernel is looked into. */
+static struct json_object *check_kernel(struct cli *cli, const struct check_settings *settings)
+{
+	struct upatch_kernel_module *module;
+	struct json_object *row = model_object();
+	int r;
+
+	model_put_string(row, "pid", "kernel");
+	model_put(row, "comm", NULL);
+	model_put_string(row, "patch", upatch_patch_info(settings->patch)->name);
+	r = upatch_kernel_module_open(cli->ctx, settings->path, &module);
+	if (r >= 0) {
+		r = upatch_kernel_check(cli->ctx, module, NULL);
+		upatch_kernel_module_close(module);
+	}
+	if (r < 0)
+		cli_fail(cli);
+	put_verdict(row, r < 0 ? upatch_ctx_error(cli->ctx) : NULL);
+	put_nothing(row);
+	return row;
+}
+
 static void check_targets(struct cli *cli, const struct check_settings *settings)
 {
 	const struct pid_list *pids = &settings->targets;
-	struct json_object *results = model_array();
+	struct json_object *results = model_get(cli->model, "results");
 
-	model_put(cli->model, "results", results);
-	cli->render = print_results;
 	for (size_t i = 0; i < pids->nr; i++) {
 		progress_show(cli, pids->items[i], i, pids->nr);
 		model_append(results, check_target(cli, settings, pids->items[i]));
@@ -270,7 +303,7 @@ int verb_check(int argc, char *argv[], void *userdata)
 	_cleanup_(settings_deinit) struct check_settings settings = { .patch_fd = -1 };
 	int r;
 
-	r = args_parse(cli, argc, argv, &check_args, &settings.targets);
+	r = args_parse(cli, argc, argv, &check_args, &settings);
 	if (r != ARGS_READY)
 		return r;
 	r = targets_needed(cli, &settings.targets);
@@ -283,6 +316,10 @@ int verb_check(int argc, char *argv[], void *userdata)
 		cli_fail(cli);
 		return r;
 	}
+	model_put(cli->model, "results", model_array());
+	cli->render = print_results;
+	if (upatch_patch_info(settings.patch)->nr_modules && !settings.is_without_kernel)
+		model_append(model_get(cli->model, "results"), check_kernel(cli, &settings));
 	r = settings.patch_fd = remote_open_file(cli, settings.path);
 	if (r < 0)
 		return r;

@@ -68,6 +68,14 @@ void model_put_ms(struct json_object *object, const char *key, uint64_t ns)
 	model_put(object, key, must(json_object_new_double_s((double)us / 1e3, ms)));
 }
 
+void model_put_cost(struct json_object *object, const struct upatch_cost *cost)
+{
+	model_put_ms(object, "longest_pause_ms", cost->longest_pause);
+	model_put_ms(object, "wall_ms", cost->wall);
+	model_put_number(object, "stops", cost->stops);
+	model_put_number(object, "threads", cost->threads);
+}
+
 void model_put_time(struct json_object *object, const char *key, uint64_t seconds)
 {
 	time_t when = (time_t)seconds;

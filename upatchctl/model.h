@@ -31,6 +31,9 @@ void model_put_address(struct json_object *object, const char *key, uint64_t add
 /* Nanoseconds, as milliseconds to the microsecond. */
 void model_put_ms(struct json_object *object, const char *key, uint64_t ns);
 
+/* What an operation cost a target: longest_pause_ms, wall_ms, stops, threads. */
+void model_put_cost(struct json_object *object, const struct upatch_cost *cost);
+
 /* Seconds since the epoch, as "2026-01-31T12:00:00Z". */
 void model_put_time(struct json_object *object, const char *key, uint64_t seconds);
 

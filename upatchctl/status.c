@@ -29,10 +29,9 @@ static int take_status(struct cli *cli, int key, const char *value, void *settin
 
 static const struct args status_args = {
 	.synopsis = "[-p PID]... [OPTION]...",
-	.summary =
-		"List patched processes and their patches. Without -p, the kernel, too, and\n"
-		"processes that may not be looked into, or have no patches, are left out; with\n"
-		"--daemon, everything that upatchd keeps patched, and what is in its way.",
+	.summary = "List patched processes and their patches. Without -p, the kernel, too, and\n"
+		   "processes that may not be looked into, or have no patches, are left out; with\n"
+		   "--daemon, everything that upatchd keeps patched, and what is in its way.",
 	.options = status_options,
 	.take = take_status,
 };

@@ -454,6 +454,47 @@ static void test_a_replace_patch_disables_the_others(void **state)
 	assert_lacks(h->cli->out, "enabled");
 }
 
+/* The module is for no kernel there is: what has two sides changes neither, or only the one that is meant. */
+static void test_a_patch_with_two_sides_changes_both_or_the_one_that_is_meant(void **state)
+{
+	struct holder *h = *state;
+	char *module;
+
+	assert_true(asprintf(&module, "--kernel-module=%s", getenv("KLP_MODULE")) > 0);
+	build(h, "pair", "", module);
+	free(module);
+	run(h->cli, "apply", "-p", h->pid_text, "pair.upatch", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_REFUSED);
+	assert_json_reason(h->cli, "no-module");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.pid"), "kernel");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.state"), "untouched");
+	assert_int_equal(number_at(h, "results.1.pid"), h->pid);
+	assert_string_equal(json_string_at(h->cli->json, "results.1.state"), "untouched");
+	assert_keys(json_at(h->cli->json, "results.0"), "pid comm patch reason state exit");
+	assert_keys(json_at(h->cli->json, "results.1"),
+		    "pid comm patch reason state exit longest_pause_ms wall_ms stops threads");
+	run(h->cli, "check", "-p", h->pid_text, "pair.upatch", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_REFUSED);
+	assert_string_equal(json_string_at(h->cli->json, "results.0.reason"), "no-module");
+	assert_string_equal(json_string_at(h->cli->json, "results.1.state"), "applicable");
+	run(h->cli, "check", "-p", h->pid_text, "pair.upatch", "--no-kernel");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "apply", "-p", h->pid_text, "pair.upatch", "--no-wait");
+	assert_exit(h->cli, UPATCH_EXIT_USAGE);
+	assert_contains(h->cli->err, "--no-kernel");
+	run(h->cli, "apply", "-p", h->pid_text, "pair.upatch", "--no-kernel");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_state(h, "enabled");
+	run(h->cli, "revert", "-p", h->pid_text, "--file", "pair.upatch");
+	assert_exit(h->cli, UPATCH_EXIT_REFUSED);
+	assert_text_reason(h->cli, "no-module");
+	assert_state(h, "enabled");
+	run(h->cli, "revert", "-p", h->pid_text, "--file", "pair.upatch", "--no-kernel");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "revert", "-p", h->pid_text, "--file", "pair.upatch", "pair");
+	assert_exit(h->cli, UPATCH_EXIT_USAGE);
+}
+
 #define holder_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -475,6 +516,7 @@ int main(void)
 		holder_test(test_stack_order_is_strict_or_any),
 		holder_test(test_a_strict_patch_is_not_reverted_under_another),
 		holder_test(test_a_replace_patch_disables_the_others),
+		holder_test(test_a_patch_with_two_sides_changes_both_or_the_one_that_is_meant),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
