@@ -7,11 +7,12 @@ FUZZ ?= patchfile
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help deps all demo check asan lint format fuzz bench install clean
+.PHONY: help deps all demo check check-vm asan lint format fuzz bench install clean
 
 help:
 	@echo 'make demo      install what is missing, build, patch a running redis-server, revert'
 	@echo 'make check     install what is missing, build, run all tests'
+	@echo 'make check-vm  the last of these, in a virtual machine; print klp and upatch side by side'
 	@echo 'make asan      unit and fuzz tests under AddressSanitizer and UBSan'
 	@echo 'make lint      layers, sizes, names, format'
 	@echo 'make format    let clang-format write the sources'
@@ -33,6 +34,9 @@ demo: all
 
 check: all
 	scripts/check $(BUILD)
+
+check-vm: all
+	@scripts/check --vm $(BUILD); r=$$?; sed -n 's/^# //p' $(BUILD)/tests/vm/work/pairs.table; exit $$r
 
 asan: deps
 	scripts/check --asan $(BUILD)

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#define STATE 2
+#define SECRET 3
+#include "patch.h"
