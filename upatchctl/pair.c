@@ -8,12 +8,13 @@
 #include "model.h"
 #include "targets.h"
 
-/* Which of a row's reasons the process exits with; reversed, it is as it was. */
+/* Which of a row's reasons the process exits with; reversed, it is as it was; failed, it is not. */
 static enum upatch_exit exit_of(const struct upatch_pair_part *part)
 {
 	switch (part->state) {
 	case UPATCH_PART_REFUSED:
 	case UPATCH_PART_REVERSED:
+	case UPATCH_PART_FAILED:
 		return UPATCH_EXIT_REFUSED;
 	case UPATCH_PART_PENDING:
 		return UPATCH_EXIT_PENDING;

@@ -50,6 +50,7 @@ static const char *state_colour(const char *state)
 		{ "done", "green" },	   { "applicable", "green" }, { "enabled", "green" },
 		{ "refused", "red" },	   { "interrupted", "red" },  { "pending", "brown" },
 		{ "would-wait", "brown" }, { "enabling", "brown" },   { "disabling", "brown" },
+		{ "failed", "red" },
 	};
 
 	for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++)

@@ -44,6 +44,7 @@ enum upatch_part_state {
 	UPATCH_PART_REFUSED,  /* and is as it was */
 	UPATCH_PART_REVERSED, /* and is as it was */
 	UPATCH_PART_PENDING,  /* it could not be reversed by the deadline: its transition is open */
+	UPATCH_PART_FAILED,   /* it could not be reversed, and nothing is open: it stays changed */
 };
 
 /*
@@ -53,11 +54,12 @@ enum upatch_part_state {
 struct upatch_pair_part {
 	pid_t pid;
 	enum upatch_part_state state;
-	enum upatch_reason reason; /* refused, reversed, pending: why it did not come through */
-	struct upatch_cost cost;   /* of a process */
+	enum upatch_reason
+		reason; /* refused, reversed, pending, failed: why it did not come through */
+	struct upatch_cost cost; /* of a process */
 };
 
-/** upatch_part_state_name() - "untouched", "there", "done", "refused", "reversed", "pending" */
+/** upatch_part_state_name() - "untouched", "there", "done", "refused", "reversed", "pending", "failed" */
 const char *upatch_part_state_name(enum upatch_part_state state);
 
 /**

@@ -2,6 +2,7 @@
 #include "api/transaction.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #include "base/deadline.h"
 #include "base/diag.h"
@@ -17,11 +18,27 @@ static enum transaction_goal opposite(enum transaction_goal goal)
 	return goal == TRANSACTION_ENABLE ? TRANSACTION_DISABLE : TRANSACTION_ENABLE;
 }
 
+static enum part_place place_of(enum transaction_goal goal)
+{
+	return goal == TRANSACTION_ENABLE ? PART_IS_ENABLED : PART_IS_DISABLED;
+}
+
 /* It did not come through; why is in the diag. */
 static void fail(struct transaction *t, struct part *part, enum upatch_part_state state)
 {
 	part->state = state;
 	part->reason = t->diag->error.reason;
+}
+
+/* A failure says nothing about what was done before it. Return: a part_place, -errno: nobody knows. */
+static int where_after_failure(struct transaction *t, struct part *part)
+{
+	struct upatch_error cause = diag_set_aside(t->diag);
+	int r;
+
+	r = part->ops->where(part);
+	diag_put_back(t->diag, &cause);
+	return r;
 }
 
 /* Return: TRANSACTION_IS_DONE: there is something to do; TRANSACTION_IS_THERE; or -errno raised. */
@@ -55,6 +72,15 @@ static int force(struct transaction *t, struct part *part, enum transaction_goal
 	return part->ops->force(part, goal, deadline_in(t->timeout));
 }
 
+/* @r: of go() or force(), which did not bring it there. */
+static void fail_to_go(struct transaction *t, struct part *part, enum transaction_goal goal, int r)
+{
+	const bool is_as_it_was = r < 0 &&
+				  where_after_failure(t, part) == (int)place_of(opposite(goal));
+
+	fail(t, part, is_as_it_was ? UPATCH_PART_REFUSED : UPATCH_PART_PENDING);
+}
+
 /* Return: how many have gone; fewer than all: the next one did not, and raised why with @ret. */
 static size_t go_all(struct transaction *t, enum transaction_goal goal, int *ret)
 {
@@ -70,7 +96,7 @@ static size_t go_all(struct transaction *t, enum transaction_goal goal, int *ret
 		if (r == PART_PENDING && t->flags & UPATCH_PAIR_FORCE)
 			r = force(t, part, goal);
 		if (r != PART_DONE) {
-			fail(t, part, r < 0 ? UPATCH_PART_REFUSED : UPATCH_PART_PENDING);
+			fail_to_go(t, part, goal, r);
 			*ret = r < 0 ? r : -EBUSY;
 			return i;
 		}
@@ -79,33 +105,69 @@ static size_t go_all(struct transaction *t, enum transaction_goal goal, int *ret
 	return t->nr;
 }
 
-/* A reversal that does not come through is reported, and goes on with the other parts. */
 static void reverse(struct transaction *t, struct part *part, enum transaction_goal goal,
 		    uint64_t deadline)
 {
 	int r;
 
 	diag_info(t->diag, "transaction of patch '%s': %s: reversing", t->name, part->name);
+	diag_clear(t->diag);
 	r = part->ops->go(part, opposite(goal), deadline);
 	if (r == PART_DONE) {
 		part->state = UPATCH_PART_REVERSED;
 		return;
 	}
-	diag_warn(t->diag, "transaction of patch '%s': %s: not reversed: %s", t->name, part->name,
-		  t->diag->error.message);
-	fail(t, part, UPATCH_PART_PENDING);
+	if (r < 0)
+		r = where_after_failure(t, part);
+	else
+		r = PART_IS_BETWEEN;
+	if (r == (int)place_of(opposite(goal)))
+		part->state = UPATCH_PART_REVERSED;
+	else
+		fail(t, part, r == (int)place_of(goal) ? UPATCH_PART_FAILED : UPATCH_PART_PENDING);
 }
 
-/* @nr: have gone, and the next one may be open. */
+static void warn_of(struct transaction *t, const struct part *part)
+{
+	if (part->state == UPATCH_PART_PENDING || part->state == UPATCH_PART_FAILED)
+		diag_warn(t->diag, "transaction of patch '%s': %s: not reversed: %s", t->name,
+			  part->name, t->diag->error.message);
+}
+
+static bool has_to_be_reversed(const struct part *part)
+{
+	return part->state == UPATCH_PART_DONE || part->state == UPATCH_PART_PENDING;
+}
+
+/*
+ * One that does not come through is reported, and goes on with the others.
+ * @nr: have gone, and the next one may be open
+ */
 static void reverse_all(struct transaction *t, enum transaction_goal goal, size_t nr)
 {
-	uint64_t deadline = deadline_in(t->timeout);
+	const uint64_t deadline = deadline_in(t->timeout);
+	size_t nr_left = 0;
 
+	for (size_t i = 0; i <= nr; i++)
+		nr_left += has_to_be_reversed(part_at(t, goal, i));
+	/* 1. each in its share of the time, so that one that is held leaves some to the others */
 	for (size_t i = nr + 1; i-- > 0;) {
 		struct part *part = part_at(t, goal, i);
 
-		if (part->state == UPATCH_PART_DONE || part->state == UPATCH_PART_PENDING)
-			reverse(t, part, goal, deadline);
+		if (!has_to_be_reversed(part))
+			continue;
+		reverse(t, part, goal, deadline_in(deadline_left(deadline) / nr_left--));
+		if (part->state == UPATCH_PART_FAILED)
+			warn_of(t, part);
+	}
+	/* 2. those that are open in what is left */
+	for (size_t i = nr + 1; i-- > 0;) {
+		struct part *part = part_at(t, goal, i);
+
+		if (part->state != UPATCH_PART_PENDING)
+			continue;
+		reverse(t, part, goal, deadline);
+		warn_of(t, part);
 	}
 }
 

@@ -7,7 +7,8 @@
  *
  *	look at all		one that refuses refuses it all, nothing is changed
  *	go, one by one		in order, or backwards to disable
- *	one does not come through	those that went are reversed, the last one first
+ *	one does not come through	those that went are reversed, the last one first; of the
+ *				time each has a share, and the open ones what is left at the end
  *
  * Dying between any two steps leaves parts that each tell how far they are: the next transaction looks
  * at them.
@@ -31,11 +32,19 @@ enum part_outcome {
 	PART_THERE = 2,	  /* of look(): there is nothing to do */
 };
 
+/* Where a part is, whoever brought it there. */
+enum part_place {
+	PART_IS_DISABLED,
+	PART_IS_ENABLED,
+	PART_IS_BETWEEN, /* its transition is open, or somebody died on the way */
+};
+
 /*
  * @look:  would it go? Changes nothing. PART_DONE: it would; PART_THERE; or -errno raised
  * @go:	   bring it there; what it was on before, it turns around. PART_DONE, PART_PENDING, or -errno
- *	   raised: it is as it was
+ *	   raised: where() tells what that has left
  * @force: bring an open one there, whoever is in the way. PART_DONE, PART_PENDING, or -errno raised
+ * @where: a part_place, or -errno raised
  *
  * They may clear the diag, and look at the part's userdata only.
  */
@@ -43,6 +52,7 @@ struct part_ops {
 	int (*look)(struct part *part, enum transaction_goal goal);
 	int (*go)(struct part *part, enum transaction_goal goal, uint64_t deadline);
 	int (*force)(struct part *part, enum transaction_goal goal, uint64_t deadline);
+	int (*where)(struct part *part);
 };
 
 struct part {

@@ -18,7 +18,7 @@
 
 /* --- waiting ---------------------------------------------------------------------------------- */
 
-/* Tell about the tasks that hold it. */
+/* Tell about the tasks that hold it, as far as they are to be seen: open it is anyway. */
 static int raise_pending(const struct kernel *kernel, const char *name, enum klp_state state)
 {
 	_cleanup_(task_list_deinit) struct task_list tasks = {};
@@ -27,8 +27,15 @@ static int raise_pending(const struct kernel *kernel, const char *name, enum klp
 	int r;
 
 	r = task_list_blocked(kernel, state == KLP_ENABLING, &tasks);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		diag_clear(kernel->diag);
+		(void)diag_err(
+			kernel->diag, -EBUSY, UPATCH_E_KERNEL_TASKS, &where,
+			"the kernel's transition is open (%s); which tasks have not switched "
+			"cannot be told",
+			klp_state_name(state));
+		return KLP_PENDING;
+	}
 	lines = task_list_format(&tasks);
 	if (tasks.nr) {
 		where.pid = tasks.tasks[0].pid;

@@ -21,13 +21,21 @@ enum {
 	NR_PARTS = 3,
 };
 
-/* What look(), go() there, go() back and force() return; negative ones are raised. */
+/*
+ * What look(), go() there, go() back and force() return; negative ones are raised.
+ * @leaves: where a failing go() leaves it, 0: where it was
+ */
 struct actor {
 	struct fixture *fixture;
 	int look;
 	int go;
 	int back;
 	int force;
+	int leaves;
+	int leaves_back;    /* a failing go() back */
+	int place;	    /* enum part_place, or -errno */
+	uint64_t time_back; /* that the first go() back had */
+	int nr_back;
 	bool has_gone;
 };
 
@@ -62,8 +70,8 @@ static int look(struct part *part, enum transaction_goal goal)
 {
 	struct actor *actor = part->userdata;
 
-	(void)goal;
 	tell(actor->fixture, "look", part);
+	actor->place = goal == TRANSACTION_ENABLE ? PART_IS_DISABLED : PART_IS_ENABLED;
 	return answer(actor, actor->look);
 }
 
@@ -71,24 +79,47 @@ static int go(struct part *part, enum transaction_goal goal, uint64_t deadline)
 {
 	struct actor *actor = part->userdata;
 	const bool is_back = actor->has_gone;
+	const int r = is_back ? actor->back : actor->go;
 
 	assert_true(deadline > clock_now());
 	tell(actor->fixture, goal == TRANSACTION_ENABLE ? "enable" : "disable", part);
 	actor->has_gone = true;
-	return answer(actor, is_back ? actor->back : actor->go);
+	if (is_back && !actor->nr_back++)
+		actor->time_back = deadline_left(deadline);
+	if (r == PART_DONE)
+		actor->place = goal == TRANSACTION_ENABLE ? PART_IS_ENABLED : PART_IS_DISABLED;
+	else if (r == PART_PENDING)
+		actor->place = PART_IS_BETWEEN;
+	else if (is_back ? actor->leaves_back : actor->leaves)
+		actor->place = is_back ? actor->leaves_back : actor->leaves;
+	return answer(actor, r);
+}
+
+static int where(struct part *part)
+{
+	struct actor *actor = part->userdata;
+
+	diag_clear(&actor->fixture->diag); /* as each call of the library does */
+	return actor->place;
 }
 
 static int force(struct part *part, enum transaction_goal goal, uint64_t deadline)
 {
 	struct actor *actor = part->userdata;
 
-	(void)goal;
 	(void)deadline;
 	tell(actor->fixture, "force", part);
+	if (actor->force == PART_DONE)
+		actor->place = goal == TRANSACTION_ENABLE ? PART_IS_ENABLED : PART_IS_DISABLED;
 	return answer(actor, actor->force);
 }
 
-static const struct part_ops ops = { .look = look, .go = go, .force = force };
+static const struct part_ops ops = {
+	.look = look,
+	.go = go,
+	.force = force,
+	.where = where,
+};
 
 static int setup(void **state)
 {
@@ -225,6 +256,69 @@ static void test_a_reversal_that_does_not_come_through_does_not_stop_the_others(
 	assert_int_equal(f->diag.error.reason, UPATCH_E_CALLBACK);
 }
 
+static void test_a_failure_that_leaves_it_open_is_reversed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[1].go = -ETIMEDOUT;
+	f->actors[1].leaves = PART_IS_BETWEEN;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -ETIMEDOUT);
+	assert_string_equal(f->story,
+			    "look a; look b; look c; enable a; enable b; disable b; disable a");
+	assert_states(f, UPATCH_PART_REVERSED, UPATCH_PART_REVERSED, UPATCH_PART_UNTOUCHED);
+	assert_int_equal(f->parts[1].reason, UPATCH_E_CALLBACK);
+	assert_int_equal(f->diag.error.reason, UPATCH_E_CALLBACK);
+}
+
+static void test_a_failure_after_it_was_done_is_reversed(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[0].go = -EIO;
+	f->actors[0].leaves = PART_IS_ENABLED;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EIO);
+	assert_string_equal(f->story, "look a; look b; look c; enable a; disable a");
+	assert_states(f, UPATCH_PART_REVERSED, UPATCH_PART_UNTOUCHED, UPATCH_PART_UNTOUCHED);
+}
+
+static void test_a_reversal_that_fails_is_failed_and_not_pending(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[2].go = -EPERM;
+	f->actors[1].back = -EIO; /* it stays enabled */
+	f->actors[0].back = -EIO;
+	f->actors[0].leaves_back = PART_IS_BETWEEN;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EPERM);
+	assert_states(f, UPATCH_PART_PENDING, UPATCH_PART_FAILED, UPATCH_PART_REFUSED);
+	assert_int_equal(f->parts[1].reason, UPATCH_E_CALLBACK);
+}
+
+static void test_a_reversal_that_nobody_can_tell_of_may_be_open(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[2].go = -EPERM;
+	f->actors[1].back = -EIO;
+	f->actors[1].leaves_back = -EIO; /* it cannot be asked */
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EPERM);
+	assert_states(f, UPATCH_PART_REVERSED, UPATCH_PART_PENDING, UPATCH_PART_REFUSED);
+}
+
+static void test_one_that_is_held_leaves_time_to_the_others(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[2].go = PART_PENDING;
+	f->actors[2].back = PART_PENDING;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EBUSY);
+	/* It has a share first, and what is left last. */
+	assert_string_equal(f->story, "look a; look b; look c; enable a; enable b; enable c; "
+				      "disable c; disable b; disable a; disable c");
+	assert_true(f->actors[2].time_back <= f->transaction.timeout / 3);
+	assert_states(f, UPATCH_PART_REVERSED, UPATCH_PART_REVERSED, UPATCH_PART_PENDING);
+}
+
 static void test_forcing_takes_the_place_of_the_reversal(void **state)
 {
 	struct fixture *f = *state;
@@ -263,6 +357,11 @@ int main(void)
 		transaction_test(test_when_all_are_there_nothing_is_done),
 		transaction_test(
 			test_a_reversal_that_does_not_come_through_does_not_stop_the_others),
+		transaction_test(test_a_failure_that_leaves_it_open_is_reversed),
+		transaction_test(test_a_failure_after_it_was_done_is_reversed),
+		transaction_test(test_a_reversal_that_fails_is_failed_and_not_pending),
+		transaction_test(test_a_reversal_that_nobody_can_tell_of_may_be_open),
+		transaction_test(test_one_that_is_held_leaves_time_to_the_others),
 		transaction_test(test_forcing_takes_the_place_of_the_reversal),
 		transaction_test(test_what_cannot_even_be_forced_is_reversed),
 	};

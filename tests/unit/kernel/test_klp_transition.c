@@ -81,6 +81,16 @@ static void test_apply_leaves_a_module_that_is_no_livepatch_alone(void **state)
 	assert_int_equal(tree->unloads, 0);
 }
 
+static void test_open_is_open_also_when_nobody_can_be_listed(void **state)
+{
+	struct tree *tree = *state;
+
+	tree_add_patch(tree, "fix", "1", "1");
+	tree_remove(tree, "proc");
+	assert_int_equal(klp_revert(&tree->kernel, "fix"), KLP_PENDING);
+	assert_int_equal(tree->diag.error.reason, UPATCH_E_KERNEL_TASKS);
+}
+
 static void test_refused_apply_loads_nothing(void **state)
 {
 	struct tree *tree = *state;
@@ -163,7 +173,7 @@ int main(void)
 		tree_test(test_apply_turns_a_disabling_one_around),
 		tree_test(test_apply_unloads_a_module_left_behind_first),
 		tree_test(test_apply_leaves_a_module_that_is_no_livepatch_alone),
-		tree_test(test_apply_leaves_a_module_that_is_no_livepatch_alone),
+		tree_test(test_open_is_open_also_when_nobody_can_be_listed),
 		tree_test(test_refused_apply_loads_nothing),
 		tree_test(test_revert_disables_and_waits_for_the_directory_to_vanish),
 		tree_test(test_revert_tells_a_module_that_stays),

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/ctx.h"
+#include "api/member.h"
+#include "base/deadline.h"
+#include "base/diag.h"
+#include "patchfile/patchfile.h"
+
+/* Raise what was found out about a target once more, now as why it does not go. */
+static int raise_again(struct upatch_ctx *ctx, const struct upatch_error *error)
+{
+	const struct diag_where where = {
+		.pid = error->pid,
+		.tid = error->tid,
+		.patch = error->patch,
+		.object = error->object,
+		.function = error->function,
+	};
+
+	(void)diag_err(&ctx->diag, error->error, error->reason, &where, "%s", error->message);
+	if (error->detail)
+		diag_set_detail(&ctx->diag, error->detail);
+	return error->error < 0 ? error->error : -EINVAL;
+}
+
+/* The first that stands in the way; a function's error leaves out what is plain from where it is. */
+static int raise_verdict(struct member *m, const struct upatch_check *check)
+{
+	struct upatch_error error = check->error;
+
+	for (size_t i = 0; i < check->nr_funcs && error.reason == UPATCH_E_NONE; i++) {
+		error = check->funcs[i].error;
+		error.object = check->funcs[i].object;
+		error.function = check->funcs[i].function;
+	}
+	error.pid = m->public->pid;
+	error.patch = m->pair->patch->file->name;
+	return raise_again(m->pair->ctx, &error);
+}
+
+static int check_process(struct member *m)
+{
+	struct upatch_check *check;
+	int r;
+
+	r = upatch_target_check(m->target, m->pair->patch, &check);
+	if (r < 0)
+		return r;
+	if (!check->applicable)
+		r = raise_verdict(m, check);
+	upatch_check_free(check);
+	return r;
+}
+
+/*
+ * What a tool that was killed left may not have a name yet: it counts as ours, whoever's it is, as the next
+ * to change the target puts it in order.
+ * Return: 0 with @ret, "none" when the target does not have the patch; or -errno raised.
+ */
+static int state_in_process(struct member *m, char ret[MEMBER_NAME_MAX])
+{
+	struct upatch_status *status;
+	int r;
+
+	r = upatch_target_status(m->target, &status);
+	if (r < 0)
+		return r;
+	(void)snprintf(ret, MEMBER_NAME_MAX, "none");
+	for (size_t i = 0; i < status->nr_patches; i++) {
+		const struct upatch_status_patch *patch = &status->patches[i];
+
+		if (strcmp(patch->name, m->pair->patch->file->name) == 0 ||
+		    strcmp(patch->state, "interrupted") == 0)
+			(void)snprintf(ret, MEMBER_NAME_MAX, "%s", patch->state);
+		if (strcmp(patch->state, "interrupted") == 0)
+			break;
+	}
+	upatch_status_free(status);
+	return 0;
+}
+
+static int process_look(struct part *part, enum transaction_goal goal)
+{
+	struct member *m = part->userdata;
+	char state[MEMBER_NAME_MAX];
+	int r;
+
+	r = upatch_target_open(m->pair->ctx, m->public->pid, &m->target);
+	if (r >= 0)
+		r = state_in_process(m, state);
+	if (r < 0)
+		return r;
+	if (goal == TRANSACTION_ENABLE && strcmp(state, "enabled") == 0)
+		return PART_THERE;
+	if (goal == TRANSACTION_DISABLE &&
+	    (strcmp(state, "none") == 0 || strcmp(state, "kept") == 0))
+		return PART_THERE;
+	/* What somebody began is gone on with. */
+	return goal == TRANSACTION_ENABLE && strcmp(state, "none") == 0 ? check_process(m)
+									: PART_DONE;
+}
+
+/* Longest pause of all, sums of the rest: a part may go there and back. */
+static void add_cost(struct upatch_cost *sum, const struct upatch_cost *cost)
+{
+	if (cost->longest_pause > sum->longest_pause)
+		sum->longest_pause = cost->longest_pause;
+	sum->wall += cost->wall;
+	sum->stops += cost->stops;
+	sum->threads = cost->threads;
+}
+
+static int process_go(struct part *part, enum transaction_goal goal, uint64_t deadline)
+{
+	struct member *m = part->userdata;
+	const struct upatch_options opts = {
+		.size = sizeof(opts),
+		.flags = m->pair->opts.flags & UPATCH_SCAN_MEMORY,
+		.timeout_ms = member_ms_left(deadline),
+	};
+	struct upatch_cost cost = {};
+	int r;
+
+	if (goal == TRANSACTION_ENABLE)
+		r = upatch_target_apply(m->target, m->pair->patch, &opts, &cost);
+	else
+		r = upatch_target_revert(m->target, m->pair->patch->file->name, &opts, &cost);
+	add_cost(&m->public->cost, &cost);
+	switch (r < 0 ? m->pair->ctx->diag.error.reason : UPATCH_E_NONE) {
+	case UPATCH_E_EXISTS:
+		return goal == TRANSACTION_ENABLE ? PART_DONE : r;
+	case UPATCH_E_NOT_APPLIED:
+	case UPATCH_E_GONE:
+		/* Who has exited runs neither version; but where it did so while it was patched, stop. */
+		return goal == TRANSACTION_DISABLE ? PART_DONE : r;
+	default:
+		return r;
+	}
+}
+
+static int process_force(struct part *part, enum transaction_goal goal, uint64_t deadline)
+{
+	struct member *m = part->userdata;
+	struct upatch_cost cost = {};
+	int r;
+
+	(void)goal;
+	(void)deadline; /* it does not wait */
+	r = upatch_target_force(m->target, NULL, &cost);
+	add_cost(&m->public->cost, &cost);
+	/* It has completed by itself meanwhile. */
+	if (r < 0 && m->pair->ctx->diag.error.reason == UPATCH_E_NO_TRANSITION)
+		return PART_DONE;
+	return r;
+}
+
+static bool is_gone(const struct member *m)
+{
+	switch (m->pair->ctx->diag.error.reason) {
+	case UPATCH_E_GONE:
+	case UPATCH_E_NO_PROCESS:
+	case UPATCH_E_ZOMBIE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int process_where(struct part *part)
+{
+	struct member *m = part->userdata;
+	char state[MEMBER_NAME_MAX];
+	int r;
+
+	r = state_in_process(m, state);
+	if (r < 0)
+		return is_gone(m) ? PART_IS_DISABLED : r; /* who has exited runs no version */
+	if (strcmp(state, "enabled") == 0)
+		return PART_IS_ENABLED;
+	if (strcmp(state, "none") == 0 || strcmp(state, "kept") == 0)
+		return PART_IS_DISABLED;
+	return PART_IS_BETWEEN;
+}
+
+const struct part_ops member_process_ops = {
+	.look = process_look,
+	.go = process_go,
+	.force = process_force,
+	.where = process_where,
+};
