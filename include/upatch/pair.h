@@ -6,7 +6,8 @@
  * Paired patches: a patch file with klp modules fixes the kernel and processes as one transaction.
  * Conventions as in <upatch/upatch.h>.
  *
- * First all parts are looked at, and one that would refuse refuses it all. Then they go one after the other, in
+ * First all parts are looked at, and one that would refuse refuses it all; so does one, other than the last to go,
+ * that could not come back (UPATCH_E_STACK_ORDER, UPATCH_E_UNSUPPORTED). Then they go one after the other, in
  * the order that the file declares, and backwards when they are disabled. What does not come through
  * by the deadline has everything reversed that this call did. The kernel tries about once a second; no process
  * is held stopped meanwhile.

@@ -72,14 +72,34 @@ static void add_func(const struct plan_object *object, const struct plan_func *f
 	}
 }
 
+/* One that is kept makes room for a new one of its name where it can: forced, it never can. */
+static int check_name(struct session *session, const char *name)
+{
+	const struct record *record = &session->record;
+	int index = record->addr ? record_find_patch(record, name) : -ENOENT;
+	const struct upatch_patch_entry *entry;
+
+	if (index < 0)
+		return 0;
+	entry = &record->head->patches[index];
+	if (entry->state != UPATCH_PATCH_KEPT)
+		return diag_err(session->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
+				"it is enabled already");
+	if (entry->flags & UPATCH_PATCH_FORCED)
+		return diag_err(session->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
+				"a disabled patch of that name is kept for good, as threads were "
+				"forced and may be in its code");
+	return 0;
+}
+
 static int look(struct session *session, const struct patchfile *file, struct report *report)
 {
 	struct check check;
 	int r;
 
-	if (session->record.addr && record_find_patch(&session->record, file->name) >= 0)
-		return diag_err(session->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
-				"it is enabled already");
+	r = check_name(session, file->name);
+	if (r < 0)
+		return r;
 	r = session->record.addr ? complete_raise_busy(session) : 0;
 	if (r >= 0)
 		r = check_patch(session, file, add_func, report, &check);

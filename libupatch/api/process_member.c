@@ -8,7 +8,11 @@
 #include "api/member.h"
 #include "base/deadline.h"
 #include "base/diag.h"
+#include "livepatch/enable.h"
+#include "livepatch/session.h"
 #include "patchfile/patchfile.h"
+
+static const uint64_t look_timeout = NSEC_PER_SEC;
 
 /* Raise what was found out about a target once more, now as why it does not go. */
 static int raise_again(struct upatch_ctx *ctx, const struct upatch_error *error)
@@ -83,6 +87,47 @@ static int state_in_process(struct member *m, char ret[MEMBER_NAME_MAX])
 	return 0;
 }
 
+/* What a replace patch supersedes is unmapped: there is no way back to it. */
+static int check_superseded(struct member *m)
+{
+	struct upatch_ctx *ctx = m->pair->ctx;
+	const struct diag_where where = { .pid = m->public->pid };
+	struct upatch_status *status;
+	int r;
+
+	if (!m->pair->patch->file->replace || !member_may_go_back(m, TRANSACTION_ENABLE))
+		return 0;
+	r = upatch_target_status(m->target, &status);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < status->nr_patches && r >= 0; i++)
+		if (strcmp(status->patches[i].state, "kept") != 0)
+			r = diag_err(&ctx->diag, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED, &where,
+				     "it supersedes patch '%s', which could not be brought back if "
+				     "another part failed: revert that one first",
+				     status->patches[i].name);
+	upatch_status_free(status);
+	return r;
+}
+
+/* PART_DONE: it would go; or -errno raised. */
+static int check_disable(struct member *m)
+{
+	const unsigned int flags =
+		member_may_go_back(m, TRANSACTION_DISABLE) ? DISABLE_MAY_BE_UNDONE : 0;
+	struct upatch_ctx *ctx = m->pair->ctx;
+	struct session session;
+	int r;
+
+	ctx_begin(ctx, m->public->pid, m->pair->patch->file->name);
+	r = session_open(m->target->target, ctx->cache, deadline_in(look_timeout), &session);
+	if (r >= 0) {
+		r = disable_check(&session, m->pair->patch->file->name, flags);
+		session_close(&session);
+	}
+	return ctx_end(ctx, r < 0 ? r : PART_DONE);
+}
+
 static int process_look(struct part *part, enum transaction_goal goal)
 {
 	struct member *m = part->userdata;
@@ -99,9 +144,55 @@ static int process_look(struct part *part, enum transaction_goal goal)
 	if (goal == TRANSACTION_DISABLE &&
 	    (strcmp(state, "none") == 0 || strcmp(state, "kept") == 0))
 		return PART_THERE;
-	/* What somebody began is gone on with. */
-	return goal == TRANSACTION_ENABLE && strcmp(state, "none") == 0 ? check_process(m)
-									: PART_DONE;
+	if (goal == TRANSACTION_DISABLE)
+		return check_disable(m);
+	/* What somebody began is gone on with; one that is kept may be in the way. */
+	if (strcmp(state, "none") != 0 && strcmp(state, "kept") != 0)
+		return PART_DONE;
+	r = check_superseded(m);
+	return r < 0 ? r : check_process(m);
+}
+
+static bool is_gone(const struct member *m)
+{
+	switch (m->pair->ctx->diag.error.reason) {
+	case UPATCH_E_GONE:
+	case UPATCH_E_NO_PROCESS:
+	case UPATCH_E_ZOMBIE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int process_where(struct part *part)
+{
+	struct member *m = part->userdata;
+	char state[MEMBER_NAME_MAX];
+	int r;
+
+	r = state_in_process(m, state);
+	if (r < 0)
+		return is_gone(m) ? PART_IS_DISABLED : r; /* who has exited runs no version */
+	if (strcmp(state, "enabled") == 0)
+		return PART_IS_ENABLED;
+	if (strcmp(state, "none") == 0 || strcmp(state, "kept") == 0)
+		return PART_IS_DISABLED;
+	return PART_IS_BETWEEN;
+}
+
+/* Something of that name is there: is it enabled, or kept since it was disabled? Return: PART_DONE, or @r. */
+static int check_enabled(struct part *part, int r)
+{
+	struct diag *d = &((const struct member *)part->userdata)->pair->ctx->diag;
+	struct upatch_error cause = diag_set_aside(d);
+	const bool is_enabled = process_where(part) == PART_IS_ENABLED;
+
+	diag_put_back(d, &cause);
+	if (!is_enabled)
+		return r;
+	diag_clear(d);
+	return PART_DONE;
 }
 
 /* Longest pause of all, sums of the rest: a part may go there and back. */
@@ -132,7 +223,7 @@ static int process_go(struct part *part, enum transaction_goal goal, uint64_t de
 	add_cost(&m->public->cost, &cost);
 	switch (r < 0 ? m->pair->ctx->diag.error.reason : UPATCH_E_NONE) {
 	case UPATCH_E_EXISTS:
-		return goal == TRANSACTION_ENABLE ? PART_DONE : r;
+		return goal == TRANSACTION_ENABLE ? check_enabled(part, r) : r;
 	case UPATCH_E_NOT_APPLIED:
 	case UPATCH_E_GONE:
 		/* Who has exited runs neither version; but where it did so while it was patched, stop. */
@@ -156,34 +247,6 @@ static int process_force(struct part *part, enum transaction_goal goal, uint64_t
 	if (r < 0 && m->pair->ctx->diag.error.reason == UPATCH_E_NO_TRANSITION)
 		return PART_DONE;
 	return r;
-}
-
-static bool is_gone(const struct member *m)
-{
-	switch (m->pair->ctx->diag.error.reason) {
-	case UPATCH_E_GONE:
-	case UPATCH_E_NO_PROCESS:
-	case UPATCH_E_ZOMBIE:
-		return true;
-	default:
-		return false;
-	}
-}
-
-static int process_where(struct part *part)
-{
-	struct member *m = part->userdata;
-	char state[MEMBER_NAME_MAX];
-	int r;
-
-	r = state_in_process(m, state);
-	if (r < 0)
-		return is_gone(m) ? PART_IS_DISABLED : r; /* who has exited runs no version */
-	if (strcmp(state, "enabled") == 0)
-		return PART_IS_ENABLED;
-	if (strcmp(state, "none") == 0 || strcmp(state, "kept") == 0)
-		return PART_IS_DISABLED;
-	return PART_IS_BETWEEN;
 }
 
 const struct part_ops member_process_ops = {

@@ -402,23 +402,43 @@ static bool is_on(const struct record *record, size_t upper, size_t lower)
 	return false;
 }
 
-/* stack_order=strict, of the patch itself or of one that is on it. */
-static int check_order(struct session *s, size_t index)
+/* Is it not on top of its functions, where it has to be? */
+static int check_order(struct session *s, size_t index, unsigned int flags)
 {
 	const struct record *record = &s->record;
 
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
-		if (!record_is_stacked(record, i) || !is_on(record, i, index) ||
-		    !((record->metas[i]->flags | record->metas[index]->flags) & UPATCH_META_STRICT))
+		if (!record_is_stacked(record, i) || !is_on(record, i, index))
 			continue;
-		return diag_err(s->diag, -EBUSY, UPATCH_E_STACK_ORDER, NULL,
+		/* stack_order=strict, of the patch itself or of one that is on it */
+		if ((record->metas[i]->flags | record->metas[index]->flags) & UPATCH_META_STRICT)
+			return diag_err(
+				s->diag, -EBUSY, UPATCH_E_STACK_ORDER, NULL,
 				"patch '%s' was enabled after it for the same function, and %s "
 				"asks for strict order",
 				record->metas[i]->name,
 				record->metas[i]->flags & UPATCH_META_STRICT ? "that one"
 									     : "this one");
+		if (flags & DISABLE_MAY_BE_UNDONE)
+			return diag_err(s->diag, -EBUSY, UPATCH_E_STACK_ORDER, NULL,
+					"patch '%s' was enabled after it for the same function: if "
+					"another part failed this one would come back on top of it",
+					record->metas[i]->name);
 	}
 	return 0;
+}
+
+int disable_check(struct session *session, const char *name, unsigned int flags)
+{
+	const struct record *record = &session->record;
+	int index = record->addr ? record_find_patch(record, name) : -ENOENT;
+	int r;
+
+	if (index < 0 || record->head->patches[index].state == UPATCH_PATCH_KEPT ||
+	    record_find_open(record) == index)
+		return 0;
+	r = complete_raise_busy(session);
+	return r < 0 ? r : check_order(session, (size_t)index, flags);
 }
 
 int disable_patch(struct session *session, const char *name)
@@ -448,7 +468,7 @@ int disable_patch(struct session *session, const char *name)
 	if (r >= 0 && open >= 0)
 		return disable_patch(s, name);
 	if (r >= 0)
-		r = check_order(s, (size_t)index);
+		r = check_order(s, (size_t)index, 0);
 	if (r < 0)
 		return r;
 	tell(s, name, "initializing unpatching transition");

@@ -22,4 +22,15 @@ int enable_patch(struct session *session, const struct patchfile *file);
  */
 int disable_patch(struct session *session, const char *name);
 
+enum disable_flags {
+	DISABLE_MAY_BE_UNDONE =
+		1, /* by enabling it again: it must be on top of its functions now */
+};
+
+/**
+ * disable_check() - what would disable_patch() be refused for, as things are now? Changes nothing
+ * Return: 0, also when there is no such patch, or -EBUSY raised with UPATCH_E_BUSY, UPATCH_E_STACK_ORDER.
+ */
+int disable_check(struct session *session, const char *name, unsigned int flags);
+
 #endif
