@@ -13,6 +13,7 @@
 
 enum {
 	VERMAGIC_MAX = 256,
+	THIS_MODULE_NAME = 24, /* offset in struct module: behind its state and a list head */
 };
 
 static int raise_bad(struct diag *d, const char *file, const char *what)
@@ -84,10 +85,44 @@ static int read_modinfo(struct diag *d, const char *file, const struct container
 	return kmod->name && kmod->vermagic && kmod->release ? 0 : diag_oom(d);
 }
 
+/* The kernel takes the name from here; .modinfo is what people read. */
+static int check_name(struct diag *d, const char *file, const struct container *container,
+		      const char *name)
+{
+	const struct container_section *module =
+		container_find(container, ".gnu.linkonce.this_module");
+	const size_t size = strlen(name) + 1;
+
+	if (!module)
+		return raise_bad(d, file, "is no kernel module: it has no struct module");
+	if (module->size < THIS_MODULE_NAME + size ||
+	    memcmp(module->bytes + THIS_MODULE_NAME, name, size) != 0)
+		return raise_bad(d, file, "has another module name than its .modinfo says");
+	return 0;
+}
+
+static int read_sections(struct diag *d, const char *file, const struct container *container,
+			 struct kmod *kmod)
+{
+	const struct container_section *modinfo = container_find(container, ".modinfo");
+	const struct container_section *note = container_find(container, ".note.gnu.build-id");
+	int r;
+
+	if (!modinfo)
+		return raise_bad(d, file, "is no kernel module: it has no section '.modinfo'");
+	r = read_modinfo(d, file, modinfo, kmod);
+	if (r >= 0)
+		r = check_name(d, file, container, kmod->name);
+	if (r >= 0 && note && note->size) {
+		kmod->note = note->bytes;
+		kmod->note_size = note->size;
+	}
+	return r;
+}
+
 int kmod_parse(struct diag *d, const char *file, const uint8_t *bytes, size_t size,
 	       struct kmod *ret)
 {
-	const struct container_section *modinfo;
 	_cleanup_(kmod_deinit) struct kmod kmod = {};
 	struct container container;
 	int r;
@@ -95,11 +130,7 @@ int kmod_parse(struct diag *d, const char *file, const uint8_t *bytes, size_t si
 	/* Both are relocatable ELF files; what is wrong with this one is said in its own words. */
 	if (container_parse(NULL, file, bytes, size, &container) < 0)
 		return raise_bad(d, file, "is no 64-bit relocatable ELF file, or it is damaged");
-	modinfo = container_find(&container, ".modinfo");
-	if (modinfo)
-		r = read_modinfo(d, file, modinfo, &kmod);
-	else
-		r = raise_bad(d, file, "is no kernel module: it has no section '.modinfo'");
+	r = read_sections(d, file, &container, &kmod);
 	container_deinit(&container);
 	if (r < 0)
 		return r;
@@ -107,6 +138,8 @@ int kmod_parse(struct diag *d, const char *file, const uint8_t *bytes, size_t si
 	if (!kmod.bytes)
 		return diag_oom(d);
 	memcpy(kmod.bytes, bytes, size);
+	if (kmod.note)
+		kmod.note = kmod.bytes + (kmod.note - bytes);
 	kmod.size = size;
 	*ret = kmod;
 	kmod = (struct kmod){};

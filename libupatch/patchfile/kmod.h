@@ -21,6 +21,7 @@ enum {
  * @name:     of the module, and so of its directory in sysfs
  * @vermagic: release and options of the kernel that it was built for
  * @release:  its first word
+ * @note:     with its build ID, as the kernel shows it in sysfs; within the bytes, NULL: it has none
  */
 struct kmod {
 	char *name;
@@ -28,6 +29,8 @@ struct kmod {
 	char *release;
 	uint8_t *bytes;
 	size_t size;
+	const uint8_t *note;
+	size_t note_size;
 };
 
 /**
