@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
+#include <stdbool.h>
 
 #include "api/ctx.h"
 #include "api/kernel.h"
@@ -9,6 +10,9 @@
 #include "kernel/klp.h"
 #include "kernel/klp_transition.h"
 #include "kernel/module.h"
+
+/* That klp takes to drop its reference; forced, it never does. */
+static const uint64_t unload_timeout = 2 * NSEC_PER_SEC;
 
 static void begin_kernel(struct member *m, uint64_t deadline, struct kernel *ret)
 {
@@ -22,47 +26,85 @@ static void begin_kernel(struct member *m, uint64_t deadline, struct kernel *ret
 	kernel_begin(m->pair->ctx, m->pair->kmod.name, &opts, ret);
 }
 
-static int look_at_kernel(const struct kernel *kernel, const struct kmod *kmod,
-			  enum transaction_goal goal)
+/* PART_DONE: it would go; PART_THERE; or -errno raised. */
+static int look_to_enable(const struct kernel *kernel, const struct kmod *kmod)
 {
 	enum klp_state state;
 	int r;
 
-	r = klp_has(kernel);
+	r = klp_state(kernel, kmod->name, &state);
+	if (r == -ENOENT)
+		return klp_check(kernel, kmod);
+	if (r >= 0)
+		r = klp_check_same(kernel, kmod);
 	if (r < 0)
 		return r;
-	r = klp_state(kernel, kmod->name, &state);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (goal == TRANSACTION_DISABLE) {
-		/* A module without its patch is what a killed tool left: it is unloaded. */
-		if (r == -ENOENT && !klp_is_left_behind(kernel, kmod->name))
-			return PART_THERE;
-		return PART_DONE;
-	}
-	if (r == -ENOENT)
-		return module_check(kernel, kmod);
+	/* What somebody began is gone on with. */
 	return state == KLP_ENABLED ? PART_THERE : PART_DONE;
+}
+
+static int look_to_disable(const struct kernel *kernel, const struct kmod *kmod)
+{
+	enum klp_state state;
+	int r;
+
+	r = klp_state(kernel, kmod->name, &state);
+	if (r == -ENOENT) {
+		/* A module without its patch is what a killed tool left, unless it is pinned. */
+		const bool can_go = klp_is_left_behind(kernel, kmod->name) &&
+				    module_refcnt(kernel, kmod->name) <= 0;
+
+		return can_go ? PART_DONE : PART_THERE;
+	}
+	if (r >= 0)
+		r = klp_check_same(kernel, kmod);
+	if (r >= 0 && state == KLP_ENABLED)
+		r = klp_check_free(kernel, kmod->name);
+	return r < 0 ? r : PART_DONE;
 }
 
 static int kernel_look(struct part *part, enum transaction_goal goal)
 {
 	struct member *m = part->userdata;
 	struct kernel kernel;
+	int r;
 
 	begin_kernel(m, 0, &kernel);
-	return ctx_end(m->pair->ctx, look_at_kernel(&kernel, &m->pair->kmod, goal));
+	r = klp_has(&kernel);
+	if (r >= 0)
+		r = goal == TRANSACTION_ENABLE ? look_to_enable(&kernel, &m->pair->kmod)
+					       : look_to_disable(&kernel, &m->pair->kmod);
+	return ctx_end(m->pair->ctx, r);
 }
 
-/* Whether its code can be given back is another matter: the kernel runs without it. */
-static int without_use(struct member *m, int r)
+static int go_to_enable(const struct kernel *kernel, const struct kmod *kmod)
 {
-	struct diag *d = &m->pair->ctx->diag;
+	int r;
 
-	if (r >= 0 || d->error.reason != UPATCH_E_KERNEL_IN_USE)
+	r = klp_apply(kernel, kmod);
+	if (r >= 0 || kernel->diag->error.reason != UPATCH_E_EXISTS ||
+	    !klp_is_enabled(kernel, kmod->name))
 		return r;
-	diag_warn(d, "kernel: patch '%s': %s", m->pair->kmod.name, d->error.message);
-	diag_clear(d);
+	diag_clear(kernel->diag);
+	return PART_DONE;
+}
+
+/* Its module is unloaded when all parts have gone: waiting for that would be at the others' expense. */
+static int go_to_disable(const struct kernel *kernel, const struct kmod *kmod)
+{
+	enum klp_state state;
+	int r;
+
+	if (klp_state(kernel, kmod->name, &state) >= 0) {
+		r = klp_check_same(kernel, kmod);
+		if (r < 0)
+			return r;
+	}
+	diag_clear(kernel->diag);
+	r = klp_disable(kernel, kmod->name);
+	if (r >= 0 || kernel->diag->error.reason != UPATCH_E_NOT_APPLIED)
+		return r;
+	diag_clear(kernel->diag);
 	return PART_DONE;
 }
 
@@ -71,20 +113,11 @@ static int kernel_go(struct part *part, enum transaction_goal goal, uint64_t dea
 	struct member *m = part->userdata;
 	const struct kmod *kmod = &m->pair->kmod;
 	struct kernel kernel;
-	int r;
 
 	begin_kernel(m, deadline, &kernel);
-	if (goal == TRANSACTION_ENABLE) {
-		r = klp_apply(&kernel, kmod);
-		if (r < 0 && kernel.diag->error.reason == UPATCH_E_EXISTS &&
-		    klp_is_enabled(&kernel, kmod->name))
-			r = PART_DONE;
-	} else {
-		r = without_use(m, klp_revert(&kernel, kmod->name));
-		if (r < 0 && kernel.diag->error.reason == UPATCH_E_NOT_APPLIED)
-			r = PART_DONE;
-	}
-	return ctx_end(m->pair->ctx, r);
+	kernel.is_patient = true;
+	return ctx_end(m->pair->ctx, goal == TRANSACTION_ENABLE ? go_to_enable(&kernel, kmod)
+								: go_to_disable(&kernel, kmod));
 }
 
 static int kernel_force(struct part *part, enum transaction_goal goal, uint64_t deadline)
@@ -95,10 +128,25 @@ static int kernel_force(struct part *part, enum transaction_goal goal, uint64_t 
 
 	begin_kernel(m, deadline, &kernel);
 	r = klp_force(&kernel, m->pair->kmod.name);
-	/* Unloading, and what completed by itself meanwhile, go the usual way. */
-	if (r == KLP_DONE || kernel.diag->error.reason == UPATCH_E_NO_TRANSITION)
+	/* What completed by itself meanwhile goes the usual way. */
+	if (r == KLP_DONE || kernel.diag->error.reason == UPATCH_E_NO_TRANSITION ||
+	    kernel.diag->error.reason == UPATCH_E_NOT_APPLIED)
 		return kernel_go(part, goal, deadline);
 	return ctx_end(m->pair->ctx, r);
+}
+
+void member_unload(struct member *m)
+{
+	struct upatch_error cause = diag_set_aside(&m->pair->ctx->diag);
+	const char *name = m->pair->kmod.name;
+	struct kernel kernel;
+
+	begin_kernel(m, deadline_in(unload_timeout), &kernel);
+	/* Whether its code can be given back is another matter: the kernel runs without it. */
+	if (klp_is_left_behind(&kernel, name) && module_unload(&kernel, name) < 0)
+		diag_warn(kernel.diag, "kernel: patch '%s': %s", name, kernel.diag->error.message);
+	(void)ctx_end(m->pair->ctx, 0);
+	diag_put_back(&m->pair->ctx->diag, &cause);
 }
 
 static int kernel_where(struct part *part)

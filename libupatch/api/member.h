@@ -41,6 +41,9 @@ struct member {
 extern const struct part_ops member_process_ops;
 extern const struct part_ops member_kernel_ops;
 
+/* The kernel's patch is disabled: unload its module, where nobody uses it. The error raised stays. */
+void member_unload(struct member *member);
+
 /* May it go there and, when another part does not, have to go back all the way? The last one to go need not. */
 static inline bool member_may_go_back(const struct member *m, enum transaction_goal goal)
 {

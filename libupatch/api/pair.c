@@ -85,11 +85,20 @@ static int raise_there(struct pair *pair, enum transaction_goal goal)
 	return diag_err(d, -ENOENT, UPATCH_E_NOT_APPLIED, NULL, "no part has it enabled");
 }
 
+static bool has_disabled(const struct part *part, enum transaction_goal goal)
+{
+	return part->state ==
+	       (goal == TRANSACTION_DISABLE ? UPATCH_PART_DONE : UPATCH_PART_REVERSED);
+}
+
 static int run(struct pair *pair, struct transaction *t, enum transaction_goal goal)
 {
 	int r;
 
 	r = transaction_run(t, goal);
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->parts[i].ops == &member_kernel_ops && has_disabled(&t->parts[i], goal))
+			member_unload(t->parts[i].userdata);
 	/* Its last part ended its own call, which was about less. */
 	pair->ctx->diag.scope = (struct diag_where){ .patch = pair->patch->file->name };
 	return r == TRANSACTION_IS_THERE ? raise_there(pair, goal) : r;

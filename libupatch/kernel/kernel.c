@@ -31,16 +31,23 @@ static int open_below(const char *root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-int kernel_read(const char *root, const char *path, char *ret, size_t size)
+ssize_t kernel_read_bytes(const char *root, const char *path, void *ret, size_t size)
 {
 	_cleanup_close_ int fd = open_below(root, path, O_RDONLY);
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	n = read(fd, ret, size - 1);
+	n = read(fd, ret, size);
+	return n < 0 ? -errno : n;
+}
+
+int kernel_read(const char *root, const char *path, char *ret, size_t size)
+{
+	ssize_t n = kernel_read_bytes(root, path, ret, size - 1);
+
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	ret[n] = '\0';
 	ret[strcspn(ret, "\n")] = '\0';
 	return 0;
@@ -64,17 +71,6 @@ int kernel_read_number(const char *root, const char *path, int *ret)
 	return 0;
 }
 
-int kernel_write(const char *root, const char *path, const char *text)
-{
-	_cleanup_close_ int fd = open_below(root, path, O_WRONLY);
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	n = write(fd, text, strlen(text));
-	return n < 0 ? -errno : 0;
-}
-
 bool kernel_has(const char *root, const char *path)
 {
 	char full[PATH_MAX];
@@ -89,6 +85,17 @@ bool kernel_pause(const struct kernel *kernel)
 		return false;
 	nap_for(MIN(deadline_left(kernel->deadline), poll_interval));
 	return true;
+}
+
+static int write_below(void *userdata, const char *root, const char *path, const char *text)
+{
+	_cleanup_close_ int fd = open_below(root, path, O_WRONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = write(fd, text, strlen(text));
+	return n < 0 ? -errno : 0;
 }
 
 /* --- the machine's own ------------------------------------------------------------------------ */
@@ -130,6 +137,7 @@ const struct kernel_ops kernel_ops_native = {
 	.load = native_load,
 	.unload = native_unload,
 	.release = native_release,
+	.write = write_below,
 };
 
 /* --- a tree that stands for it ---------------------------------------------------------------- */
@@ -148,4 +156,5 @@ const struct kernel_ops kernel_ops_tree = {
 	.load = refuse_load,
 	.unload = refuse_unload,
 	.release = native_release,
+	.write = write_below,
 };

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct diag;
 
@@ -23,6 +24,7 @@ struct kernel_ops {
 	int (*load)(void *userdata, const char *name, const uint8_t *bytes, size_t size);
 	int (*unload)(void *userdata, const char *name);
 	int (*release)(void *userdata, char *ret, size_t size); /* of the running kernel */
+	int (*write)(void *userdata, const char *root, const char *path, const char *text);
 };
 
 /* The machine's own kernel: finit_module(2), delete_module(2), uname(2). */
@@ -34,6 +36,7 @@ extern const struct kernel_ops kernel_ops_tree;
 /*
  * @sysfs, @proc: directories, borrowed
  * @deadline:     when waiting ends, see base/deadline.h
+ * @is_patient:   waits for the open transition of another patch, which is a refusal otherwise
  */
 struct kernel {
 	struct diag *diag;
@@ -42,6 +45,7 @@ struct kernel {
 	const struct kernel_ops *ops;
 	void *userdata; /* of the ops */
 	uint64_t deadline;
+	bool is_patient;
 };
 
 /**
@@ -53,8 +57,8 @@ int kernel_read(const char *root, const char *path, char *ret, size_t size);
 /* A number; likewise. -EBADMSG: it is none. */
 int kernel_read_number(const char *root, const char *path, int *ret);
 
-/* Write it. Return: 0, or -errno of the kernel's refusal, unraised. */
-int kernel_write(const char *root, const char *path, const char *text);
+/* At most so many bytes of it, as they are. Return: how many, or -errno, unraised. */
+ssize_t kernel_read_bytes(const char *root, const char *path, void *ret, size_t size);
 
 bool kernel_has(const char *root, const char *path);
 

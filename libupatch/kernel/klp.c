@@ -12,8 +12,11 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "kernel/kernel.h"
+#include "patchfile/kmod.h"
 
-#define KLP_DIR "kernel/livepatch"
+enum {
+	NOTE_MAX = 256,
+};
 
 bool klp_is_name(const char *name)
 {
@@ -91,6 +94,25 @@ bool klp_is_left_behind(const struct kernel *kernel, const char *name)
 		return false;
 	(void)snprintf(path, sizeof(path), "module/%s/taint", name);
 	return kernel_read(kernel->sysfs, path, taint, sizeof(taint)) >= 0 && strchr(taint, 'K');
+}
+
+int klp_check_same(const struct kernel *kernel, const struct kmod *kmod)
+{
+	const struct diag_where where = { .patch = kmod->name };
+	uint8_t note[NOTE_MAX];
+	char path[PATH_MAX];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "module/%s/notes/.note.gnu.build-id", kmod->name);
+	n = kernel_read_bytes(kernel->sysfs, path, note, sizeof(note));
+	if (n <= 0 || !kmod->note_size)
+		return 0;
+	if ((size_t)n == kmod->note_size && memcmp(note, kmod->note, (size_t)n) == 0)
+		return 0;
+	return diag_err(
+		kernel->diag, -EEXIST, UPATCH_E_BUILD_ID, &where,
+		"the kernel has another livepatch of that name: its build ID is not that of "
+		"the module in the file");
 }
 
 /* --- list ------------------------------------------------------------------------------------ */
@@ -211,4 +233,32 @@ void klp_list_deinit(struct klp_list *list)
 		klp_patch_deinit(&list->patches[i]);
 	free(list->patches);
 	*list = (struct klp_list){};
+}
+
+/* A patch, other than @except, in transition; NULL when there is none. */
+static const struct klp_patch *find_open(const struct klp_list *list, const char *except)
+{
+	for (size_t i = 0; i < list->nr; i++)
+		if (list->patches[i].state != KLP_ENABLED &&
+		    list->patches[i].state != KLP_DISABLED &&
+		    strcmp(list->patches[i].name, except) != 0)
+			return &list->patches[i];
+	return NULL;
+}
+
+int klp_check_free(const struct kernel *kernel, const char *except)
+{
+	_cleanup_(klp_list_deinit) struct klp_list list = {};
+	const struct klp_patch *open;
+	int r;
+
+	r = klp_list(kernel, &list);
+	if (r < 0)
+		return r;
+	open = find_open(&list, except);
+	if (!open)
+		return 0;
+	return diag_err(kernel->diag, -EBUSY, UPATCH_E_KERNEL_BUSY, NULL,
+			"the kernel's transition of '%s' is open (%s)", open->name,
+			klp_state_name(open->state));
 }

@@ -17,6 +17,9 @@
 #include <sys/types.h>
 
 struct kernel;
+struct kmod;
+
+#define KLP_DIR "kernel/livepatch" /* of sysfs */
 
 enum klp_state {
 	KLP_ENABLING,
@@ -61,6 +64,20 @@ bool klp_is_enabled(const struct kernel *kernel, const char *name);
  * that is no livepatch is none of our business.
  */
 bool klp_is_left_behind(const struct kernel *kernel, const char *name);
+
+/**
+ * klp_check_same() - is the patch that is there the one in @kmod?
+ * By the build ID, where both tell one: kernels of one release may well have another of the same name.
+ * Return: 0, also when it cannot be told, or -EEXIST raised with UPATCH_E_BUILD_ID.
+ */
+int klp_check_same(const struct kernel *kernel, const struct kmod *kmod);
+
+/**
+ * klp_check_free() - the kernel has one transition at a time
+ * @except: a patch whose transition does not count
+ * Return: 0, or -EBUSY raised with UPATCH_E_KERNEL_BUSY, or as klp_list()
+ */
+int klp_check_free(const struct kernel *kernel, const char *except);
 
 /**
  * klp_list() - all that are there now; ones that vanish meanwhile are left out

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/diag.h"
 #include "kernel/kernel.h"
 #include "kernel/klp.h"
@@ -77,35 +76,6 @@ static int check_release(const struct kernel *kernel, const struct kmod *kmod)
 			"the module is for kernel %s, %s is running", kmod->release, release);
 }
 
-/* A patch, other than @except, in transition; NULL when there is none. */
-static const struct klp_patch *find_open(const struct klp_list *list, const char *except)
-{
-	for (size_t i = 0; i < list->nr; i++)
-		if (list->patches[i].state != KLP_ENABLED &&
-		    list->patches[i].state != KLP_DISABLED &&
-		    strcmp(list->patches[i].name, except) != 0)
-			return &list->patches[i];
-	return NULL;
-}
-
-/* 0, or -EBUSY raised: the kernel has one transition at a time. */
-static int check_open(const struct kernel *kernel, const char *except)
-{
-	_cleanup_(klp_list_deinit) struct klp_list list = {};
-	const struct klp_patch *open;
-	int r;
-
-	r = klp_list(kernel, &list);
-	if (r < 0)
-		return r;
-	open = find_open(&list, except);
-	if (!open)
-		return 0;
-	return diag_err(kernel->diag, -EBUSY, UPATCH_E_KERNEL_BUSY, NULL,
-			"the kernel's transition of '%s' is open (%s)", open->name,
-			klp_state_name(open->state));
-}
-
 int module_check(const struct kernel *kernel, const struct kmod *kmod)
 {
 	int r;
@@ -122,7 +92,24 @@ int module_check(const struct kernel *kernel, const struct kmod *kmod)
 				"the kernel takes signed modules only, and the module is not");
 	if (is_ftrace_off(kernel))
 		return raise_ftrace(kernel);
-	return check_open(kernel, kmod->name);
+	return klp_check_free(kernel, kmod->name);
+}
+
+int module_check_name(const struct kernel *kernel, const char *name)
+{
+	int refcnt;
+
+	if (!module_is_loaded(kernel, name))
+		return 0;
+	if (!klp_is_left_behind(kernel, name))
+		return diag_err(kernel->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
+				"a kernel module of that name is loaded, and is no livepatch");
+	refcnt = module_refcnt(kernel, name);
+	if (refcnt <= 0)
+		return 0;
+	return diag_err(kernel->diag, -EBUSY, UPATCH_E_KERNEL_IN_USE, NULL,
+			"the patch is disabled, its module still has %d users and cannot make room",
+			refcnt);
 }
 
 /* --- loading and unloading -------------------------------------------------------------------- */
@@ -169,7 +156,7 @@ static int raise_load(const struct kernel *kernel, const struct kmod *kmod, int 
 	case -EBUSY:
 		if (is_ftrace_off(kernel))
 			return raise_ftrace(kernel);
-		r = check_open(kernel, kmod->name);
+		r = klp_check_free(kernel, kmod->name);
 		return r < 0 ? r : raise_refused(kernel, "load", error);
 	}
 	return raise_refused(kernel, "load", error);
@@ -202,17 +189,15 @@ int module_refcnt(const struct kernel *kernel, const char *name)
 
 int module_unload(const struct kernel *kernel, const char *name)
 {
-	int r = 0;
+	int r;
 
 	/* klp drops its reference some time after the directory has vanished. */
-	while (module_is_loaded(kernel, name)) {
+	do {
+		if (!module_is_loaded(kernel, name))
+			return 0; /* maybe somebody else has done it */
 		r = module_refcnt(kernel, name) > 0 ? -EBUSY
 						    : kernel->ops->unload(kernel->userdata, name);
-		if (r != -EBUSY && r != -EAGAIN)
-			break;
-		if (!kernel_pause(kernel))
-			break;
-	}
+	} while ((r == -EBUSY || r == -EAGAIN) && kernel_pause(kernel));
 	switch (r) {
 	case 0:
 	case -ENOENT:

@@ -17,6 +17,12 @@ struct kmod;
 int module_check(const struct kernel *kernel, const struct kmod *kmod);
 
 /**
+ * module_check_name() - may a module of that name be loaded? One of a disabled livepatch makes room
+ * Return: 0, or -errno raised with UPATCH_E_EXISTS, UPATCH_E_KERNEL_IN_USE: it cannot go now, or never.
+ */
+int module_check_name(const struct kernel *kernel, const char *name);
+
+/**
  * module_load() - load it, which begins to enable its patch
  * A module whose patch cannot be enabled is not loaded.
  * Return: 0, or -errno raised with one of the above, UPATCH_E_EXISTS, UPATCH_E_PERMISSION,

@@ -123,6 +123,23 @@ static void test_module_that_is_not_there_is_unloaded(void **state)
 	assert_int_equal(tree->unloads, 0);
 }
 
+static int somebody_else_unloads(struct tree *tree)
+{
+	tree_remove(tree, "sys/module/fix");
+	return -EBUSY;
+}
+
+static void test_module_that_somebody_else_unloads_is_unloaded(void **state)
+{
+	struct tree *tree = *state;
+
+	tree_write(tree, "sys/module/fix/refcnt", "0");
+	tree->on_unload = somebody_else_unloads;
+	tree_set_deadline(tree, 10000);
+	assert_int_equal(module_unload(&tree->kernel, "fix"), 0);
+	assert_int_equal(tree->unloads, 1);
+}
+
 #define tree_test(fn) cmocka_unit_test_setup_teardown(fn, tree_setup, tree_teardown)
 
 int main(void)
@@ -138,6 +155,7 @@ int main(void)
 		tree_test(test_each_refusal_of_the_kernel_has_its_reason),
 		tree_test(test_module_in_use_is_not_unloaded),
 		tree_test(test_module_that_is_not_there_is_unloaded),
+		tree_test(test_module_that_somebody_else_unloads_is_unloaded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ static void full_path(const struct tree *tree, const char *path, char ret[PATH_M
 	assert_true(snprintf(ret, PATH_MAX, "%s/%s", tree->root, path) < PATH_MAX);
 }
 
-void tree_write(struct tree *tree, const char *path, const char *text)
+void tree_write_bytes(struct tree *tree, const char *path, const void *bytes, size_t size)
 {
 	char full[PATH_MAX];
 	FILE *file;
@@ -34,8 +34,16 @@ void tree_write(struct tree *tree, const char *path, const char *text)
 	make_directories(full);
 	file = fopen(full, "w");
 	assert_non_null(file);
-	assert_true(fprintf(file, "%s\n", text) > 0);
+	assert_int_equal(fwrite(bytes, 1, size, file), size);
 	assert_int_equal(fclose(file), 0);
+}
+
+void tree_write(struct tree *tree, const char *path, const char *text)
+{
+	char line[KERNEL_TEXT_MAX];
+
+	assert_true(snprintf(line, sizeof(line), "%s\n", text) < (int)sizeof(line));
+	tree_write_bytes(tree, path, line, strlen(line));
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -99,8 +107,17 @@ static int load(void *userdata, const char *name, const uint8_t *bytes, size_t s
 	struct tree *tree = userdata;
 
 	tree->loads++;
+	if (tree->on_load && tree->on_load(tree) < 0)
+		return -EBUSY;
 	if (tree->load_error)
 		return tree->load_error;
+	if (tree->is_empty) {
+		char path[PATH_MAX];
+
+		(void)snprintf(path, sizeof(path), "sys/module/%s/refcnt", name);
+		tree_write(tree, path, "0");
+		return 0;
+	}
 	tree_add_patch(tree, name, "1", tree->held ? "1" : "0");
 	return 0;
 }
@@ -111,6 +128,8 @@ static int unload(void *userdata, const char *name)
 	char path[PATH_MAX];
 
 	tree->unloads++;
+	if (tree->on_unload && tree->on_unload(tree) < 0)
+		return -EBUSY;
 	if (tree->unload_error)
 		return tree->unload_error;
 	(void)snprintf(path, sizeof(path), "sys/module/%s", name);
@@ -124,7 +143,23 @@ static int release(void *userdata, char *ret, size_t size)
 	return 0;
 }
 
-static const struct kernel_ops ops = { .load = load, .unload = unload, .release = release };
+static int write_attribute(void *userdata, const char *root, const char *path, const char *text)
+{
+	struct tree *tree = userdata;
+	int r = 0;
+
+	tree->writes++;
+	if (tree->on_write)
+		r = tree->on_write(tree, path, text);
+	return r < 0 ? r : kernel_ops_tree.write(NULL, root, path, text);
+}
+
+static const struct kernel_ops ops = {
+	.load = load,
+	.unload = unload,
+	.release = release,
+	.write = write_attribute,
+};
 
 int tree_setup(void **state)
 {

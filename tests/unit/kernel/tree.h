@@ -18,7 +18,11 @@
 /*
  * @load_error, @unload_error: what the kernel says to the next one, 0: it works
  * @held:    tasks hold the transition of what is loaded
- * @loads, @unloads: how often it was asked to
+ * @on_write: what happens before an attribute is written; its -errno is the kernel's refusal
+ * @on_load:  likewise, before a module is loaded
+ * @on_unload: likewise, before one is unloaded; its -errno is the kernel's refusal
+ * @is_empty: what is loaded enables no patch
+ * @loads, @unloads, @writes: how often it was asked to
  */
 struct tree {
 	char root[64];
@@ -30,8 +34,13 @@ struct tree {
 	int load_error;
 	int unload_error;
 	int held;
+	int (*on_write)(struct tree *tree, const char *path, const char *text);
+	int (*on_load)(struct tree *tree);
+	int (*on_unload)(struct tree *tree);
+	int is_empty;
 	int loads;
 	int unloads;
+	int writes;
 };
 
 int tree_setup(void **state);
@@ -39,6 +48,7 @@ int tree_teardown(void **state);
 
 /* A file with its directories, below the root, such as "sys/kernel/livepatch/fix/enabled". */
 void tree_write(struct tree *tree, const char *path, const char *text);
+void tree_write_bytes(struct tree *tree, const char *path, const void *bytes, size_t size);
 void tree_remove(struct tree *tree, const char *path);
 void assert_file(struct tree *tree, const char *path, const char *text);
 
