@@ -5,11 +5,14 @@
 #include "api/ctx.h"
 #include "api/kernel.h"
 #include "api/member.h"
+#include "base/cleanup.h"
 #include "base/deadline.h"
 #include "base/diag.h"
 #include "kernel/klp.h"
+#include "kernel/klp_order.h"
 #include "kernel/klp_transition.h"
 #include "kernel/module.h"
+#include "patchfile/patchfile.h"
 
 /* That klp takes to drop its reference; forced, it never does. */
 static const uint64_t unload_timeout = 2 * NSEC_PER_SEC;
@@ -26,15 +29,36 @@ static void begin_kernel(struct member *m, uint64_t deadline, struct kernel *ret
 	kernel_begin(m->pair->ctx, m->pair->kmod.name, &opts, ret);
 }
 
-/* PART_DONE: it would go; PART_THERE; or -errno raised. */
-static int look_to_enable(const struct kernel *kernel, const struct kmod *kmod)
+/* What a replace patch supersedes is gone: there is no way back to it. */
+static int check_superseded(const struct kernel *kernel, const struct member *m)
 {
+	_cleanup_(klp_list_deinit) struct klp_list list = {};
+	int r;
+
+	if (!m->pair->patch->file->replace || !member_may_go_back(m, TRANSACTION_ENABLE))
+		return 0;
+	r = klp_list(kernel, &list);
+	if (r < 0 || !list.nr)
+		return r;
+	return diag_err(
+		kernel->diag, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED, NULL,
+		"it supersedes the kernel's livepatch '%s', which could not be brought back if "
+		"another part failed: revert that one first",
+		list.patches[0].name);
+}
+
+/* PART_DONE: it would go; PART_THERE; or -errno raised. */
+static int look_to_enable(const struct kernel *kernel, const struct member *m)
+{
+	const struct kmod *kmod = &m->pair->kmod;
 	enum klp_state state;
 	int r;
 
 	r = klp_state(kernel, kmod->name, &state);
-	if (r == -ENOENT)
-		return klp_check(kernel, kmod);
+	if (r == -ENOENT) {
+		r = check_superseded(kernel, m);
+		return r < 0 ? r : klp_check(kernel, kmod);
+	}
 	if (r >= 0)
 		r = klp_check_same(kernel, kmod);
 	if (r < 0)
@@ -43,8 +67,9 @@ static int look_to_enable(const struct kernel *kernel, const struct kmod *kmod)
 	return state == KLP_ENABLED ? PART_THERE : PART_DONE;
 }
 
-static int look_to_disable(const struct kernel *kernel, const struct kmod *kmod)
+static int look_to_disable(const struct kernel *kernel, const struct member *m)
 {
+	const struct kmod *kmod = &m->pair->kmod;
 	enum klp_state state;
 	int r;
 
@@ -60,6 +85,8 @@ static int look_to_disable(const struct kernel *kernel, const struct kmod *kmod)
 		r = klp_check_same(kernel, kmod);
 	if (r >= 0 && state == KLP_ENABLED)
 		r = klp_check_free(kernel, kmod->name);
+	if (r >= 0 && member_may_go_back(m, TRANSACTION_DISABLE))
+		r = klp_check_on_top(kernel, kmod->name);
 	return r < 0 ? r : PART_DONE;
 }
 
@@ -72,16 +99,36 @@ static int kernel_look(struct part *part, enum transaction_goal goal)
 	begin_kernel(m, 0, &kernel);
 	r = klp_has(&kernel);
 	if (r >= 0)
-		r = goal == TRANSACTION_ENABLE ? look_to_enable(&kernel, &m->pair->kmod)
-					       : look_to_disable(&kernel, &m->pair->kmod);
+		r = goal == TRANSACTION_ENABLE ? look_to_enable(&kernel, m)
+					       : look_to_disable(&kernel, m);
 	return ctx_end(m->pair->ctx, r);
+}
+
+/* A klp module does not say that it replaces others: what has vanished tells. */
+static void warn_of_superseded(const struct kernel *kernel, const struct klp_list *before)
+{
+	enum klp_state state;
+
+	for (size_t i = 0; i < before->nr; i++)
+		if (klp_state(kernel, before->patches[i].name, &state) == -ENOENT)
+			diag_warn(
+				kernel->diag,
+				"kernel: livepatch '%s' is superseded, and does not come back with a "
+				"reversal",
+				before->patches[i].name);
 }
 
 static int go_to_enable(const struct kernel *kernel, const struct kmod *kmod)
 {
+	_cleanup_(klp_list_deinit) struct klp_list before = {};
 	int r;
 
+	r = klp_list(kernel, &before);
+	if (r < 0)
+		return r;
 	r = klp_apply(kernel, kmod);
+	if (r == KLP_DONE)
+		warn_of_superseded(kernel, &before);
 	if (r >= 0 || kernel->diag->error.reason != UPATCH_E_EXISTS ||
 	    !klp_is_enabled(kernel, kmod->name))
 		return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "kernel/kernel.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -69,6 +70,29 @@ int kernel_read_number(const char *root, const char *path, int *ret)
 		return -EBADMSG;
 	*ret = (int)number;
 	return 0;
+}
+
+static int is_directory(const struct dirent *entry)
+{
+	return entry->d_type == DT_DIR && entry->d_name[0] != '.';
+}
+
+int kernel_scan(const char *root, const char *path, struct dirent ***ret)
+{
+	char full[PATH_MAX];
+	int nr;
+
+	if (snprintf(full, sizeof(full), "%s/%s", root, path) >= (int)sizeof(full))
+		return -ENAMETOOLONG;
+	nr = scandir(full, ret, is_directory, alphasort);
+	return nr < 0 ? -errno : nr;
+}
+
+void kernel_scan_free(struct dirent **names, int nr)
+{
+	for (int i = 0; i < nr; i++)
+		free(names[i]);
+	free(names);
 }
 
 bool kernel_has(const char *root, const char *path)

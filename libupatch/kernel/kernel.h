@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct diag;
+struct dirent;
 
 enum {
 	KERNEL_TEXT_MAX = 128, /* of an attribute */
@@ -59,6 +60,14 @@ int kernel_read_number(const char *root, const char *path, int *ret);
 
 /* At most so many bytes of it, as they are. Return: how many, or -errno, unraised. */
 ssize_t kernel_read_bytes(const char *root, const char *path, void *ret, size_t size);
+
+/**
+ * kernel_scan() - the directories in a directory, by name; not those that begin with a dot
+ * @ret: freed by kernel_scan_free()
+ * Return: how many, or -errno, unraised.
+ */
+int kernel_scan(const char *root, const char *path, struct dirent ***ret);
+void kernel_scan_free(struct dirent **names, int nr);
 
 bool kernel_has(const char *root, const char *path);
 

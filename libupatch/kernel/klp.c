@@ -117,30 +117,6 @@ int klp_check_same(const struct kernel *kernel, const struct kmod *kmod)
 
 /* --- list ------------------------------------------------------------------------------------ */
 
-static void names_free(struct dirent **names, int nr)
-{
-	for (int i = 0; i < nr; i++)
-		free(names[i]);
-	free(names);
-}
-
-static int is_directory(const struct dirent *entry)
-{
-	return entry->d_type == DT_DIR && entry->d_name[0] != '.';
-}
-
-/* Return: how many, or -errno, unraised. */
-static int scan(const struct kernel *kernel, const char *path, struct dirent ***ret)
-{
-	char full[PATH_MAX];
-	int nr;
-
-	if (snprintf(full, sizeof(full), "%s/%s", kernel->sysfs, path) >= (int)sizeof(full))
-		return -ENAMETOOLONG;
-	nr = scandir(full, ret, is_directory, alphasort);
-	return nr < 0 ? -errno : nr;
-}
-
 static int read_objects(const struct kernel *kernel, struct klp_patch *patch)
 {
 	struct dirent **names;
@@ -149,7 +125,7 @@ static int read_objects(const struct kernel *kernel, struct klp_patch *patch)
 	int nr;
 
 	(void)snprintf(path, sizeof(path), KLP_DIR "/%s", patch->name);
-	nr = scan(kernel, path, &names);
+	nr = kernel_scan(kernel->sysfs, path, &names);
 	if (nr < 0)
 		return nr;
 	for (int i = 0; i < nr; i++) {
@@ -167,11 +143,11 @@ static int read_objects(const struct kernel *kernel, struct klp_patch *patch)
 		if (kernel_read_number(kernel->sysfs, path, &object->patched) < 0)
 			object->patched = -1;
 	}
-	names_free(names, nr);
+	kernel_scan_free(names, nr);
 	return patch->nr_objects == (size_t)nr ? 0 : -ENOMEM;
 }
 
-/* Return: 0, -ENOENT when it has vanished, -ENOMEM unraised, or -errno raised. */
+/* Return: 0, -ENOENT, unraised, when it has vanished, or -errno raised. */
 static int read_patch(const struct kernel *kernel, const char *name, struct klp_patch *patch)
 {
 	int r;
@@ -180,7 +156,10 @@ static int read_patch(const struct kernel *kernel, const char *name, struct klp_
 	if (r < 0)
 		return r;
 	patch->name = strdup(name);
-	return patch->name ? read_objects(kernel, patch) : -ENOMEM;
+	r = patch->name ? read_objects(kernel, patch) : -ENOMEM;
+	if (r == -ENOMEM)
+		return diag_oom(kernel->diag);
+	return r == 0 || r == -ENOENT ? r : raise_unreadable(kernel, name, r);
 }
 
 static void klp_patch_deinit(struct klp_patch *patch)
@@ -202,13 +181,13 @@ int klp_list(const struct kernel *kernel, struct klp_list *ret)
 	r = klp_has(kernel);
 	if (r < 0)
 		return r;
-	nr = scan(kernel, KLP_DIR, &names);
+	nr = kernel_scan(kernel->sysfs, KLP_DIR, &names);
 	if (nr < 0)
 		return diag_err(kernel->diag, nr, UPATCH_E_IO, NULL,
 				"cannot list %s/" KLP_DIR ": %s", kernel->sysfs, strerror(-nr));
 	for (int i = 0; i < nr && r >= 0; i++) {
 		if (!array_grow(list.patches, list.nr, alloc)) {
-			r = -ENOMEM;
+			r = diag_oom(kernel->diag);
 			break;
 		}
 		r = read_patch(kernel, names[i]->d_name, &list.patches[list.nr]);
@@ -219,9 +198,9 @@ int klp_list(const struct kernel *kernel, struct klp_list *ret)
 		if (r == -ENOENT)
 			r = 0;
 	}
-	names_free(names, nr);
+	kernel_scan_free(names, nr);
 	if (r < 0)
-		return r == -ENOMEM ? diag_oom(kernel->diag) : r;
+		return r;
 	*ret = list;
 	list = (struct klp_list){};
 	return 0;
