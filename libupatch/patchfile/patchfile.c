@@ -153,6 +153,27 @@ static int read_module(struct diag *d, const struct container *container, const 
 	return 0;
 }
 
+/*
+ * Each is copied: sections that overlap would make a small file fill the memory.
+ * @size: of the file
+ */
+static int check_modules(struct diag *d, const struct container *container, const struct file *f,
+			 size_t size)
+{
+	const struct manifest *m = &f->manifest;
+
+	for (size_t i = 0; i < m->nr_modules; i++) {
+		const struct container_section *section = container_find(container, m->modules[i]);
+
+		if (section && section->size > size)
+			return diag_err(
+				d, -EBADMSG, UPATCH_E_BAD_PATCHFILE, NULL,
+				"its modules overlap: together they are larger than the file");
+		size -= section ? section->size : 0;
+	}
+	return 0;
+}
+
 static int read_modules(struct diag *d, const struct container *container, struct file *f)
 {
 	const struct manifest *m = &f->manifest;
@@ -185,6 +206,8 @@ int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const c
 		return r;
 	f = calloc(1, sizeof(*f));
 	r = f ? read_manifest(d, &container, f) : diag_oom(d);
+	if (r >= 0)
+		r = check_modules(d, &container, f, size);
 	if (r >= 0)
 		r = read_payloads(d, &container, f);
 	if (r >= 0)
