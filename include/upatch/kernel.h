@@ -48,8 +48,10 @@ void upatch_kernel_module_close(struct upatch_kernel_module *module);
 
 /**
  * upatch_kernel_check() - what would upatch_kernel_apply() be refused for? Changes nothing
- * Return: 0, or -errno with UPATCH_E_NO_LIVEPATCH, UPATCH_E_KERNEL_RELEASE, UPATCH_E_LOCKDOWN,
- * UPATCH_E_MODULE_SIGNATURE, UPATCH_E_FTRACE_DISABLED, UPATCH_E_KERNEL_BUSY, UPATCH_E_EXISTS.
+ * Return: 0, or -errno with UPATCH_E_NO_LIVEPATCH, UPATCH_E_KERNEL_RELEASE, UPATCH_E_PERMISSION,
+ * UPATCH_E_LOCKDOWN, UPATCH_E_MODULE_SIGNATURE, UPATCH_E_FTRACE_DISABLED, UPATCH_E_KERNEL_BUSY,
+ * UPATCH_E_KERNEL_REFUSED, UPATCH_E_EXISTS: enabled, or another module's name, UPATCH_E_BUILD_ID: another
+ * livepatch has that name, UPATCH_E_KERNEL_IN_USE: one that is disabled does not make room.
  */
 int upatch_kernel_check(struct upatch_ctx *ctx, const struct upatch_kernel_module *module,
 			const struct upatch_kernel_options *opts);
@@ -61,7 +63,7 @@ int upatch_kernel_check(struct upatch_ctx *ctx, const struct upatch_kernel_modul
  * One that is being enabled is waited for; one that is being disabled is turned around.
  *
  * Return: UPATCH_DONE, UPATCH_PENDING with UPATCH_E_KERNEL_TASKS: the transition is open, or -errno
- * with one of the above, UPATCH_E_PERMISSION, UPATCH_E_KERNEL_REFUSED: the kernel is as it was.
+ * with one of the above: the kernel is as it was; UPATCH_E_BAD_MODULE: the module enabled nothing.
  */
 int upatch_kernel_apply(struct upatch_ctx *ctx, const struct upatch_kernel_module *module,
 			const struct upatch_kernel_options *opts);

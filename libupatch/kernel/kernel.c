@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,17 @@ static int native_unload(void *userdata, const char *name)
 	return syscall(SYS_delete_module, name, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+static int native_may_load(void *userdata)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -errno;
+	return data[CAP_TO_INDEX(CAP_SYS_MODULE)].effective & CAP_TO_MASK(CAP_SYS_MODULE) ? 0
+											  : -EPERM;
+}
+
 static int native_release(void *userdata, char *ret, size_t size)
 {
 	struct utsname names;
@@ -160,6 +172,7 @@ static int native_release(void *userdata, char *ret, size_t size)
 const struct kernel_ops kernel_ops_native = {
 	.load = native_load,
 	.unload = native_unload,
+	.may_load = native_may_load,
 	.release = native_release,
 	.write = write_below,
 };
@@ -176,9 +189,16 @@ static int refuse_unload(void *userdata, const char *name)
 	return -EOPNOTSUPP;
 }
 
+/* It is refused for what it is. */
+static int may_try(void *userdata)
+{
+	return 0;
+}
+
 const struct kernel_ops kernel_ops_tree = {
 	.load = refuse_load,
 	.unload = refuse_unload,
+	.may_load = may_try,
 	.release = native_release,
 	.write = write_below,
 };

@@ -49,6 +49,28 @@ static bool is_ftrace_off(const struct kernel *kernel)
 	       !enabled;
 }
 
+/* kernel.modules_disabled, which nobody can take back until the next boot. */
+static bool is_loading_off(const struct kernel *kernel)
+{
+	int disabled;
+
+	return kernel_read_number(kernel->proc, "sys/kernel/modules_disabled", &disabled) >= 0 &&
+	       disabled;
+}
+
+static int raise_loading_off(const struct kernel *kernel)
+{
+	return diag_err(kernel->diag, -EPERM, UPATCH_E_KERNEL_REFUSED, NULL,
+			"the sysctl kernel.modules_disabled is set: no module can be loaded or "
+			"unloaded until the next boot");
+}
+
+static int raise_permission(const struct kernel *kernel, const char *what)
+{
+	return diag_err(kernel->diag, -EPERM, UPATCH_E_PERMISSION, NULL,
+			"not allowed to %s modules: it takes CAP_SYS_MODULE", what);
+}
+
 static int raise_lockdown(const struct kernel *kernel)
 {
 	return diag_err(kernel->diag, -EPERM, UPATCH_E_LOCKDOWN, NULL,
@@ -76,6 +98,14 @@ static int check_release(const struct kernel *kernel, const struct kmod *kmod)
 			"the module is for kernel %s, %s is running", kmod->release, release);
 }
 
+static int check_permission(const struct kernel *kernel)
+{
+	if (is_loading_off(kernel))
+		return raise_loading_off(kernel);
+	return kernel->ops->may_load(kernel->userdata) == -EPERM ? raise_permission(kernel, "load")
+								 : 0;
+}
+
 int module_check(const struct kernel *kernel, const struct kmod *kmod)
 {
 	int r;
@@ -83,6 +113,8 @@ int module_check(const struct kernel *kernel, const struct kmod *kmod)
 	r = klp_has(kernel);
 	if (r >= 0)
 		r = check_release(kernel, kmod);
+	if (r >= 0)
+		r = check_permission(kernel);
 	if (r < 0)
 		return r;
 	if (!is_signed(kmod) && is_locked_down(kernel))
@@ -124,10 +156,20 @@ static int raise_refused(const struct kernel *kernel, const char *what, int erro
 			"the kernel refuses to %s the module: %s", what, strerror(-error));
 }
 
-static int raise_permission(const struct kernel *kernel, const char *what)
+static int raise_load_permission(const struct kernel *kernel, const struct kmod *kmod, int error)
 {
-	return diag_err(kernel->diag, -EPERM, UPATCH_E_PERMISSION, NULL,
-			"not allowed to %s modules: it takes CAP_SYS_MODULE", what);
+	int r;
+
+	r = check_permission(kernel);
+	if (r < 0)
+		return r;
+	if (!is_signed(kmod) && is_locked_down(kernel))
+		return raise_lockdown(kernel);
+	/* We may, and the module may be good: it is about where it comes from. */
+	return diag_err(kernel->diag, error, UPATCH_E_KERNEL_REFUSED, NULL,
+			"a security module of the kernel (such as LoadPin or IMA) does not let the "
+			"module be loaded: %s",
+			strerror(-error));
 }
 
 /* One errno has several causes: look which of them holds. */
@@ -137,8 +179,8 @@ static int raise_load(const struct kernel *kernel, const struct kmod *kmod, int 
 
 	switch (error) {
 	case -EPERM:
-		return is_locked_down(kernel) ? raise_lockdown(kernel)
-					      : raise_permission(kernel, "load");
+	case -EACCES:
+		return raise_load_permission(kernel, kmod, error);
 	case -EKEYREJECTED:
 	case -ENOKEY:
 	case -EBADMSG:
@@ -147,8 +189,12 @@ static int raise_load(const struct kernel *kernel, const struct kmod *kmod, int 
 				"the kernel does not accept the module's signature: %s",
 				strerror(-error));
 	case -ENOEXEC:
-		return diag_err(kernel->diag, error, UPATCH_E_KERNEL_RELEASE, NULL,
-				"the running kernel does not accept a module built for '%s'",
+		r = check_release(kernel, kmod);
+		if (r < 0)
+			return r;
+		return diag_err(kernel->diag, error, UPATCH_E_KERNEL_REFUSED, NULL,
+				"the kernel does not take the module, built for '%s': its format, "
+				"or what it was built with, is not this kernel's",
 				kmod->vermagic);
 	case -EEXIST:
 		return diag_err(kernel->diag, error, UPATCH_E_EXISTS, NULL,

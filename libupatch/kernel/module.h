@@ -12,7 +12,8 @@ struct kmod;
 /**
  * module_check() - what would the kernel refuse? Changes nothing
  * Return: 0, or -errno raised with UPATCH_E_NO_LIVEPATCH, UPATCH_E_KERNEL_RELEASE,
- * UPATCH_E_LOCKDOWN, UPATCH_E_MODULE_SIGNATURE, UPATCH_E_FTRACE_DISABLED, UPATCH_E_KERNEL_BUSY.
+ * UPATCH_E_PERMISSION, UPATCH_E_KERNEL_REFUSED (kernel.modules_disabled), UPATCH_E_LOCKDOWN,
+ * UPATCH_E_MODULE_SIGNATURE, UPATCH_E_FTRACE_DISABLED, UPATCH_E_KERNEL_BUSY.
  */
 int module_check(const struct kernel *kernel, const struct kmod *kmod);
 
@@ -25,8 +26,7 @@ int module_check_name(const struct kernel *kernel, const char *name);
 /**
  * module_load() - load it, which begins to enable its patch
  * A module whose patch cannot be enabled is not loaded.
- * Return: 0, or -errno raised with one of the above, UPATCH_E_EXISTS, UPATCH_E_PERMISSION,
- * UPATCH_E_KERNEL_REFUSED.
+ * Return: 0, or -errno raised with one of the above, UPATCH_E_EXISTS, UPATCH_E_KERNEL_REFUSED.
  */
 int module_load(const struct kernel *kernel, const struct kmod *kmod);
 

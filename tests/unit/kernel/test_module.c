@@ -94,8 +94,11 @@ static void test_each_refusal_of_the_kernel_has_its_reason(void **state)
 {
 	struct tree *tree = *state;
 
-	assert_load_refused(tree, -EPERM, UPATCH_E_PERMISSION);
-	assert_load_refused(tree, -ENOEXEC, UPATCH_E_KERNEL_RELEASE);
+	/* Of the right release: something else is wrong with it. */
+	assert_load_refused(tree, -ENOEXEC, UPATCH_E_KERNEL_REFUSED);
+	assert_load_refused(tree, -EPERM, UPATCH_E_KERNEL_REFUSED);
+	assert_non_null(strstr(tree->diag.error.message, "LoadPin"));
+	assert_load_refused(tree, -EACCES, UPATCH_E_KERNEL_REFUSED);
 	assert_load_refused(tree, -EKEYREJECTED, UPATCH_E_MODULE_SIGNATURE);
 	assert_load_refused(tree, -ENOKEY, UPATCH_E_MODULE_SIGNATURE);
 	assert_load_refused(tree, -EEXIST, UPATCH_E_EXISTS);
@@ -104,6 +107,26 @@ static void test_each_refusal_of_the_kernel_has_its_reason(void **state)
 	assert_load_refused(tree, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED);
 	tree_write(tree, "sys/kernel/security/lockdown", "none integrity [confidentiality]");
 	assert_load_refused(tree, -EPERM, UPATCH_E_LOCKDOWN);
+	sign(&tree->kmod);
+	assert_load_refused(tree, -EPERM, UPATCH_E_KERNEL_REFUSED);
+	tree->may_not_load = 1;
+	assert_load_refused(tree, -EPERM, UPATCH_E_PERMISSION);
+	(void)strcpy(tree->kmod.release, "6.1.0-last");
+	assert_load_refused(tree, -ENOEXEC, UPATCH_E_KERNEL_RELEASE);
+}
+
+static void test_who_may_not_load_is_told_before(void **state)
+{
+	struct tree *tree = *state;
+
+	tree->may_not_load = 1;
+	assert_refused(tree, check(tree), UPATCH_E_PERMISSION);
+	diag_clear(&tree->diag);
+	tree_write(tree, "proc/sys/kernel/modules_disabled", "1");
+	assert_refused(tree, check(tree), UPATCH_E_KERNEL_REFUSED);
+	assert_non_null(strstr(tree->diag.error.message, "modules_disabled"));
+	assert_load_refused(tree, -EPERM, UPATCH_E_KERNEL_REFUSED);
+	assert_non_null(strstr(tree->diag.error.message, "modules_disabled"));
 }
 
 static void test_module_in_use_is_not_unloaded(void **state)
@@ -153,6 +176,7 @@ int main(void)
 		tree_test(test_ftrace_switched_off_is_named),
 		tree_test(test_transition_of_another_patch_is_named),
 		tree_test(test_each_refusal_of_the_kernel_has_its_reason),
+		tree_test(test_who_may_not_load_is_told_before),
 		tree_test(test_module_in_use_is_not_unloaded),
 		tree_test(test_module_that_is_not_there_is_unloaded),
 		tree_test(test_module_that_somebody_else_unloads_is_unloaded),

@@ -137,6 +137,13 @@ static int unload(void *userdata, const char *name)
 	return 0;
 }
 
+static int may_load(void *userdata)
+{
+	const struct tree *tree = userdata;
+
+	return tree->may_not_load ? -EPERM : 0;
+}
+
 static int release(void *userdata, char *ret, size_t size)
 {
 	(void)snprintf(ret, size, "6.1.0-test");
@@ -159,6 +166,7 @@ static const struct kernel_ops ops = {
 	.unload = unload,
 	.release = release,
 	.write = write_attribute,
+	.may_load = may_load,
 };
 
 int tree_setup(void **state)

@@ -17,6 +17,7 @@
 
 /*
  * @load_error, @unload_error: what the kernel says to the next one, 0: it works
+ * @may_not_load: we lack CAP_SYS_MODULE
  * @held:    tasks hold the transition of what is loaded
  * @on_write: what happens before an attribute is written; its -errno is the kernel's refusal
  * @on_load:  likewise, before a module is loaded
@@ -33,6 +34,7 @@ struct tree {
 	struct kmod kmod; /* "fix", for kernel 6.1.0-test */
 	int load_error;
 	int unload_error;
+	int may_not_load;
 	int held;
 	int (*on_write)(struct tree *tree, const char *path, const char *text);
 	int (*on_load)(struct tree *tree);
