@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <upatch/kernel.h>
 
 #include "api/ctx.h"
@@ -131,6 +132,15 @@ EXPORT int upatch_kernel_module_open(struct upatch_ctx *ctx, const char *path,
 
 /* --- the kernel as a target --------------------------------------------------------------------- */
 
+/* Whatever it is called, and wherever it is mounted. */
+static bool is_own_sysfs(const char *path)
+{
+	struct stat own, given;
+
+	return stat("/sys", &own) == 0 && stat(path, &given) == 0 && own.st_dev == given.st_dev &&
+	       own.st_ino == given.st_ino;
+}
+
 void kernel_begin(struct upatch_ctx *ctx, const char *name,
 		  const struct upatch_kernel_options *opts, struct kernel *ret)
 {
@@ -144,7 +154,7 @@ void kernel_begin(struct upatch_ctx *ctx, const char *name,
 		.ops = &kernel_ops_native,
 		.deadline = deadline_in(timeout_ms * NSEC_PER_MSEC),
 	};
-	if (strcmp(ret->sysfs, "/sys") != 0)
+	if (!is_own_sysfs(ret->sysfs))
 		ret->ops = &kernel_ops_tree;
 }
 

@@ -83,6 +83,8 @@ static int look_to_disable(const struct kernel *kernel, const struct member *m)
 	}
 	if (r >= 0)
 		r = klp_check_same(kernel, kmod);
+	if (r >= 0)
+		r = module_check_permission(kernel);
 	if (r >= 0 && state == KLP_ENABLED)
 		r = klp_check_free(kernel, kmod->name);
 	if (r >= 0 && member_may_go_back(m, TRANSACTION_DISABLE))

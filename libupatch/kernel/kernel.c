@@ -189,16 +189,15 @@ static int refuse_unload(void *userdata, const char *name)
 	return -EOPNOTSUPP;
 }
 
-/* It is refused for what it is. */
-static int may_try(void *userdata)
+static int refuse_all(void *userdata)
 {
-	return 0;
+	return -EOPNOTSUPP;
 }
 
 const struct kernel_ops kernel_ops_tree = {
 	.load = refuse_load,
 	.unload = refuse_unload,
-	.may_load = may_try,
+	.may_load = refuse_all,
 	.release = native_release,
 	.write = write_below,
 };

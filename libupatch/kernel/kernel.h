@@ -24,7 +24,7 @@ enum {
 struct kernel_ops {
 	int (*load)(void *userdata, const char *name, const uint8_t *bytes, size_t size);
 	int (*unload)(void *userdata, const char *name);
-	int (*may_load)(void *userdata);			/* -EPERM: without CAP_SYS_MODULE */
+	int (*may_load)(void *userdata); /* -EPERM: without CAP_SYS_MODULE; -EOPNOTSUPP */
 	int (*release)(void *userdata, char *ret, size_t size); /* of the running kernel */
 	int (*write)(void *userdata, const char *root, const char *path, const char *text);
 };

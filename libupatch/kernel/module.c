@@ -65,6 +65,13 @@ static int raise_loading_off(const struct kernel *kernel)
 			"unloaded until the next boot");
 }
 
+static int raise_foreign(const struct kernel *kernel, const char *what)
+{
+	return diag_err(kernel->diag, -EOPNOTSUPP, UPATCH_E_UNSUPPORTED, NULL,
+			"cannot %s modules: '%s' is not this machine's own sysfs", what,
+			kernel->sysfs);
+}
+
 static int raise_permission(const struct kernel *kernel, const char *what)
 {
 	return diag_err(kernel->diag, -EPERM, UPATCH_E_PERMISSION, NULL,
@@ -98,12 +105,16 @@ static int check_release(const struct kernel *kernel, const struct kmod *kmod)
 			"the module is for kernel %s, %s is running", kmod->release, release);
 }
 
-static int check_permission(const struct kernel *kernel)
+int module_check_permission(const struct kernel *kernel)
 {
-	if (is_loading_off(kernel))
-		return raise_loading_off(kernel);
-	return kernel->ops->may_load(kernel->userdata) == -EPERM ? raise_permission(kernel, "load")
-								 : 0;
+	switch (kernel->ops->may_load(kernel->userdata)) {
+	case -EOPNOTSUPP:
+		return raise_foreign(kernel, "load");
+	case -EPERM:
+		return is_loading_off(kernel) ? raise_loading_off(kernel)
+					      : raise_permission(kernel, "load");
+	}
+	return is_loading_off(kernel) ? raise_loading_off(kernel) : 0;
 }
 
 int module_check(const struct kernel *kernel, const struct kmod *kmod)
@@ -114,7 +125,7 @@ int module_check(const struct kernel *kernel, const struct kmod *kmod)
 	if (r >= 0)
 		r = check_release(kernel, kmod);
 	if (r >= 0)
-		r = check_permission(kernel);
+		r = module_check_permission(kernel);
 	if (r < 0)
 		return r;
 	if (!is_signed(kmod) && is_locked_down(kernel))
@@ -149,9 +160,7 @@ int module_check_name(const struct kernel *kernel, const char *name)
 static int raise_refused(const struct kernel *kernel, const char *what, int error)
 {
 	if (error == -EOPNOTSUPP)
-		return diag_err(kernel->diag, error, UPATCH_E_UNSUPPORTED, NULL,
-				"cannot %s modules: '%s' is not this machine's own sysfs", what,
-				kernel->sysfs);
+		return raise_foreign(kernel, what);
 	return diag_err(kernel->diag, error, UPATCH_E_KERNEL_REFUSED, NULL,
 			"the kernel refuses to %s the module: %s", what, strerror(-error));
 }
@@ -160,7 +169,7 @@ static int raise_load_permission(const struct kernel *kernel, const struct kmod 
 {
 	int r;
 
-	r = check_permission(kernel);
+	r = module_check_permission(kernel);
 	if (r < 0)
 		return r;
 	if (!is_signed(kmod) && is_locked_down(kernel))

@@ -18,6 +18,13 @@ struct kmod;
 int module_check(const struct kernel *kernel, const struct kmod *kmod);
 
 /**
+ * module_check_permission() - may we load and unload modules?
+ * Return: 0, or -errno raised with UPATCH_E_PERMISSION, UPATCH_E_KERNEL_REFUSED (kernel.modules_disabled),
+ * UPATCH_E_UNSUPPORTED: it is not the machine's own sysfs.
+ */
+int module_check_permission(const struct kernel *kernel);
+
+/**
  * module_check_name() - may a module of that name be loaded? One of a disabled livepatch makes room
  * Return: 0, or -errno raised with UPATCH_E_EXISTS, UPATCH_E_KERNEL_IN_USE: it cannot go now, or never.
  */
