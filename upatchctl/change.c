@@ -332,6 +332,15 @@ static bool is_pair(const struct change *change)
 	       upatch_patch_info(change->patch)->nr_modules;
 }
 
+/* What is not a pair has "upatchctl force" for itself. */
+static int refuse_force(struct cli *cli, const struct change *change)
+{
+	if (!(change->pair_flags & UPATCH_PAIR_FORCE))
+		return 0;
+	return cli_usage(cli, "option '--force': there is no kernel's side to go along with; see "
+			      "upatchctl force");
+}
+
 /* Both sides are one transaction, which has no half-way. */
 static int change_pair(struct cli *cli, struct change *change, pair_run_fn run)
 {
@@ -370,6 +379,9 @@ int verb_apply(int argc, char *argv[], void *userdata)
 		return r;
 	if (is_pair(&change))
 		return change_pair(cli, &change, upatch_pair_apply);
+	r = refuse_force(cli, &change);
+	if (r < 0)
+		return r;
 	r = change.patch_fd = remote_open_file(cli, change.path);
 	if (r < 0)
 		return r;
@@ -400,6 +412,9 @@ int verb_revert(int argc, char *argv[], void *userdata)
 		return r;
 	if (is_pair(&change))
 		return change_pair(cli, &change, upatch_pair_revert);
+	r = refuse_force(cli, &change);
+	if (r < 0)
+		return r;
 	change_targets(cli, &change);
 	return 0;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <upatch/kernel.h>
 
@@ -197,6 +199,20 @@ static void put_check(struct cli *cli, struct json_object *row, const struct upa
 	model_put(row, "threads", threads);
 }
 
+static void put_nothing(struct json_object *row)
+{
+	model_put(row, "funcs", model_array());
+	model_put(row, "threads", model_array());
+}
+
+/* Of a patch with both sides: this part has it, which does not keep apply from going on with the others. */
+static void put_there(struct json_object *row)
+{
+	put_verdict(row, NULL);
+	model_put_string(row, "state", "there");
+	put_nothing(row);
+}
+
 /* --- work ------------------------------------------------------------------------------------ */
 
 static struct json_object *new_row(const struct check_settings *settings, pid_t pid)
@@ -206,12 +222,6 @@ static struct json_object *new_row(const struct check_settings *settings, pid_t 
 	targets_put(row, pid);
 	model_put_string(row, "patch", upatch_patch_info(settings->patch)->name);
 	return row;
-}
-
-static void put_nothing(struct json_object *row)
-{
-	model_put(row, "funcs", model_array());
-	model_put(row, "threads", model_array());
 }
 
 static struct json_object *check_by_daemon(struct cli *cli, const struct check_settings *settings,
@@ -233,6 +243,28 @@ static struct json_object *check_by_daemon(struct cli *cli, const struct check_s
 	}
 	json_object_put(report);
 	return row;
+}
+
+static bool is_pair(const struct check_settings *settings)
+{
+	return upatch_patch_info(settings->patch)->nr_modules && !settings->is_without_kernel;
+}
+
+/* Enabled, and not kept, which is a refusal for the same reason. */
+static bool is_enabled(struct cli *cli, const struct check_settings *settings,
+		       struct upatch_target *target, const struct upatch_check *check)
+{
+	const char *name = upatch_patch_info(settings->patch)->name;
+	struct upatch_status *status;
+	bool is_enabled = false;
+
+	if (check->error.reason != UPATCH_E_EXISTS || upatch_target_status(target, &status) < 0)
+		return false;
+	for (size_t i = 0; i < status->nr_patches; i++)
+		is_enabled |= strcmp(status->patches[i].name, name) == 0 &&
+			      strcmp(status->patches[i].state, "enabled") == 0;
+	upatch_status_free(status);
+	return is_enabled;
 }
 
 static struct json_object *check_target(struct cli *cli, const struct check_settings *settings,
@@ -258,9 +290,42 @@ static struct json_object *check_target(struct cli *cli, const struct check_sett
 		return row;
 	}
 	row = new_row(settings, pid);
-	put_check(cli, row, check);
+	if (is_pair(settings) && is_enabled(cli, settings, target, check))
+		put_there(row);
+	else
+		put_check(cli, row, check);
 	upatch_check_free(check);
 	return row;
+}
+
+static bool kernel_has_enabled(struct cli *cli, const char *name)
+{
+	struct upatch_kernel_status *status;
+	bool has = false;
+
+	if (upatch_kernel_status(cli->ctx, NULL, &status) < 0)
+		return false;
+	for (size_t i = 0; i < status->nr_patches; i++)
+		has |= strcmp(status->patches[i].name, name) == 0 &&
+		       strcmp(status->patches[i].state, "enabled") == 0;
+	upatch_kernel_status_free(status);
+	return has;
+}
+
+/* Of a patch with both sides: has every part got it? Then there is nothing to apply. */
+static void refuse_if_all_there(struct cli *cli, const char *patch)
+{
+	const struct upatch_error error = {
+		.error = -EEXIST,
+		.reason = UPATCH_E_EXISTS,
+		.patch = patch,
+		.message = "all parts have it enabled",
+	};
+
+	for (size_t i = 0; i < model_length(cli->model, "results"); i++)
+		if (strcmp(model_string(model_at(cli->model, "results", i), "state"), "there") != 0)
+			return;
+	cli_add_error(cli, &error);
 }
 
 /* A row as a process has, but for functions and threads: nothing of the kernel is looked into. */
@@ -268,6 +333,7 @@ static struct json_object *check_kernel(struct cli *cli, const struct check_sett
 {
 	struct upatch_kernel_module *module;
 	struct json_object *row = model_object();
+	bool has_it = false;
 	int r;
 
 	model_put_string(row, "pid", "kernel");
@@ -275,8 +341,13 @@ static struct json_object *check_kernel(struct cli *cli, const struct check_sett
 	model_put_string(row, "patch", upatch_patch_info(settings->patch)->name);
 	r = upatch_kernel_module_open(cli->ctx, settings->path, &module);
 	if (r >= 0) {
+		has_it = kernel_has_enabled(cli, module->info.name);
 		r = upatch_kernel_check(cli->ctx, module, NULL);
 		upatch_kernel_module_close(module);
+	}
+	if (r < 0 && has_it && upatch_ctx_error(cli->ctx)->reason == UPATCH_E_EXISTS) {
+		put_there(row);
+		return row;
 	}
 	if (r < 0)
 		cli_fail(cli);
@@ -318,11 +389,13 @@ int verb_check(int argc, char *argv[], void *userdata)
 	}
 	model_put(cli->model, "results", model_array());
 	cli->render = print_results;
-	if (upatch_patch_info(settings.patch)->nr_modules && !settings.is_without_kernel)
+	if (is_pair(&settings))
 		model_append(model_get(cli->model, "results"), check_kernel(cli, &settings));
 	r = settings.patch_fd = remote_open_file(cli, settings.path);
 	if (r < 0)
 		return r;
 	check_targets(cli, &settings);
+	if (is_pair(&settings))
+		refuse_if_all_there(cli, upatch_patch_info(settings.patch)->name);
 	return 0;
 }

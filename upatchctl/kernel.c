@@ -110,6 +110,12 @@ static int run_status(struct cli *cli, const struct kernel_settings *settings, c
 	return look(cli, settings, kernelview_print);
 }
 
+enum kernel_change {
+	KERNEL_APPLY,
+	KERNEL_REVERT,
+	KERNEL_FORCE,
+};
+
 /* --- apply, revert, force ------------------------------------------------------------------------ */
 
 static const struct table_column result_columns[] = {
@@ -125,8 +131,15 @@ static void print_results(const struct cli *cli, FILE *out)
 	table_print(out, model_get(cli->model, "results"), result_columns);
 }
 
+/* Reverted, and its module stays: the kernel runs without it. */
+static bool is_disabled(const struct cli *cli, int outcome, enum kernel_change change)
+{
+	return change == KERNEL_REVERT && outcome < 0 &&
+	       upatch_ctx_error(cli->ctx)->reason == UPATCH_E_KERNEL_IN_USE;
+}
+
 /* A row as processes have, but for what stopping threads cost: none is stopped. */
-static int put_result(struct cli *cli, const char *patch, int outcome)
+static int put_result(struct cli *cli, const char *patch, int outcome, enum kernel_change change)
 {
 	struct json_object *results = model_array();
 	struct json_object *row = model_object();
@@ -140,9 +153,10 @@ static int put_result(struct cli *cli, const char *patch, int outcome)
 		model_put_string(row, "reason",
 				 upatch_reason_name(upatch_ctx_error(cli->ctx)->reason));
 		status = cli_fail(cli);
-		state = outcome == UPATCH_PENDING	? "pending"
-			: status == UPATCH_EXIT_NOTHING ? "nothing"
-							: "refused";
+		state = outcome == UPATCH_PENDING	    ? "pending"
+			: is_disabled(cli, outcome, change) ? "disabled"
+			: status == UPATCH_EXIT_NOTHING	    ? "nothing"
+							    : "refused";
 	}
 	model_put_string(row, "state", state);
 	model_put_number(row, "exit", status);
@@ -163,14 +177,15 @@ static int run_apply(struct cli *cli, const struct kernel_settings *settings, co
 		return r;
 	}
 	r = upatch_kernel_apply(cli->ctx, module, &settings->opts);
-	r = put_result(cli, module->info.name, r);
+	r = put_result(cli, module->info.name, r, KERNEL_APPLY);
 	upatch_kernel_module_close(module);
 	return r;
 }
 
 static int run_revert(struct cli *cli, const struct kernel_settings *settings, const char *operand)
 {
-	return put_result(cli, operand, upatch_kernel_revert(cli->ctx, operand, &settings->opts));
+	return put_result(cli, operand, upatch_kernel_revert(cli->ctx, operand, &settings->opts),
+			  KERNEL_REVERT);
 }
 
 static bool is_agreed(const char *name)
@@ -189,7 +204,8 @@ static int run_force(struct cli *cli, const struct kernel_settings *settings, co
 		cli_worsen(cli, UPATCH_EXIT_NOTHING);
 		return 0;
 	}
-	return put_result(cli, operand, upatch_kernel_force(cli->ctx, operand, &settings->opts));
+	return put_result(cli, operand, upatch_kernel_force(cli->ctx, operand, &settings->opts),
+			  KERNEL_FORCE);
 }
 
 /* --- command line ---------------------------------------------------------------------------- */

@@ -83,6 +83,35 @@ static void test_open_transition_is_pending_everywhere(void **state)
 	assert_string_equal(json_string_at(cli->json, "kernel.patches.0.state"), "disabling");
 }
 
+static void test_disabled_is_said_where_the_module_stays(void **state)
+{
+	struct cli *cli = *state;
+
+	/* The patch is gone, and its module pinned. */
+	add_directory(cli, "sys/module");
+	add_directory(cli, "sys/module/pinned");
+	cli_write(cli, "sys/module/pinned/refcnt", "1\n");
+	cli_write(cli, "sys/module/pinned/taint", "OEK\n");
+	run(cli, "kernel", "revert", "pinned", SYSFS, PROC, "--no-wait", "--json");
+	assert_exit(cli, UPATCH_EXIT_PENDING);
+	assert_json_reason(cli, "kernel-in-use");
+	assert_string_equal(json_string_at(cli->json, "results.0.state"), "disabled");
+}
+
+static void test_force_without_a_kernel_side_is_wrong_use(void **state)
+{
+	struct cli *cli = *state;
+
+	cli_build_patch(cli);
+	run(cli, "apply", "-p", "1", "--force", "fix.upatch");
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+	assert_contains(cli->err, "--force");
+	run(cli, "revert", "-p", "1", "--force", "fix");
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+	run(cli, "revert", "-p", "1", "--force", "--no-kernel", "--file", "fix.upatch");
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+}
+
 static void test_force_asks_or_is_told(void **state)
 {
 	struct cli *cli = *state;
@@ -172,6 +201,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		tree_test(test_status_names_patches_and_tasks),
 		tree_test(test_open_transition_is_pending_everywhere),
+		tree_test(test_disabled_is_said_where_the_module_stays),
+		tree_test(test_force_without_a_kernel_side_is_wrong_use),
 		tree_test(test_force_asks_or_is_told),
 		tree_test(test_kernel_without_livepatch_is_refused),
 		tree_test(test_what_is_no_module_is_refused),
