@@ -49,6 +49,7 @@ void job_put(struct wire *w, const struct job *job)
 	wire_put(w, job->owner);
 	wire_put(w, job->flags);
 	wire_put(w, job->timeout_ms);
+	wire_put(w, job->digest);
 	wire_put_string(w, job->path);
 	wire_put_string(w, job->label);
 	wire_put_string(w, job->name);
@@ -63,6 +64,7 @@ int job_get(struct wire *w, struct job *ret)
 		.owner = (uid_t)wire_get_max(w, UINT32_MAX),
 		.flags = (unsigned int)wire_get_max(w, UINT32_MAX),
 		.timeout_ms = (unsigned int)wire_get_max(w, UINT32_MAX),
+		.digest = (uint32_t)wire_get_max(w, UINT32_MAX),
 	};
 
 	job.path = get_copy(w);

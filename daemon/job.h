@@ -23,9 +23,10 @@ struct job {
 	uid_t owner;	     /* it must be his, see owner.h; 0: anybody's */
 	unsigned int flags;  /* enum upatch_flags */
 	unsigned int timeout_ms;
-	char *path;  /* APPLY: where to open the file */
-	char *label; /* APPLY: what messages call it; NULL: as the path */
-	char *name;  /* REVERT */
+	uint32_t digest; /* APPLY: of the file that is meant; 0: whatever is there */
+	char *path;	 /* APPLY: where to open the file */
+	char *label;	 /* APPLY: what messages call it; NULL: as the path */
+	char *name;	 /* REVERT */
 };
 
 void job_deinit(struct job *job);

@@ -40,19 +40,11 @@ static bool is_superseded(const struct policy_input *input, size_t index,
 	return false;
 }
 
-/* What is in the record, seen from a patch that is wanted. */
-static enum policy_verdict compare(const struct policy_patch *patch,
-				   const struct process_record *record)
+/* A build is told from another of its version by its digest, where the record has one. */
+static bool is_same_build(const struct policy_patch *patch, const struct process_record *record)
 {
-	if (!record || strcmp(record->state, "kept") == 0)
-		return POLICY_APPLY;
-	if (strcmp(record->version, patch->version) != 0)
-		return POLICY_REVERT; /* what was enabled under that name before */
-	if (strcmp(record->state, "enabled") == 0)
-		return POLICY_SATISFIED;
-	if (strcmp(record->state, "enabling") == 0)
-		return POLICY_CARRY_ON;
-	return POLICY_APPLY; /* disabling is reversed, what was interrupted is finished */
+	return strcmp(record->version, patch->version) == 0 &&
+	       (!record->digest || !patch->info || record->digest == patch->info->digest);
 }
 
 static enum policy_verdict take_back(const struct process_record *record)
@@ -60,6 +52,21 @@ static enum policy_verdict take_back(const struct process_record *record)
 	if (!record || strcmp(record->state, "kept") == 0)
 		return POLICY_UNRELATED;
 	return strcmp(record->state, "disabling") == 0 ? POLICY_CARRY_ON : POLICY_REVERT;
+}
+
+/* What is in the record, seen from a patch that is wanted. */
+static enum policy_verdict compare(const struct policy_patch *patch,
+				   const struct process_record *record)
+{
+	if (!record || strcmp(record->state, "kept") == 0)
+		return POLICY_APPLY;
+	if (!is_same_build(patch, record))
+		return take_back(record); /* what was enabled under that name before */
+	if (strcmp(record->state, "enabled") == 0)
+		return POLICY_SATISFIED;
+	if (strcmp(record->state, "enabling") == 0)
+		return POLICY_CARRY_ON;
+	return POLICY_APPLY; /* disabling is reversed, what was interrupted is finished */
 }
 
 struct policy_decision policy_decide(const struct policy_input *input, size_t index,

@@ -43,6 +43,7 @@ struct process_record {
 	char *version;
 	char *state; /* as upatch_status_patch.state */
 	uint64_t seq;
+	uint32_t digest;		  /* as upatch_status_patch.digest */
 	struct process_payload *payloads; /* an object that is mapped twice has two */
 	size_t nr_payloads;
 };

@@ -46,6 +46,7 @@ static int fill(const struct upatch_status *status, struct process *process)
 		record->version = strdup(patch->version);
 		record->state = strdup(patch->state);
 		record->seq = patch->seq;
+		record->digest = patch->digest;
 		if (!record->name || !record->version || !record->state ||
 		    fill_payloads(patch, record) < 0)
 			return -ENOMEM;

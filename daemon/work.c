@@ -113,7 +113,11 @@ static int begin(struct manager *m, struct target *target, const struct decide_a
 		.fn = on_done,
 		.userdata = target,
 	};
-	int r = job.name ? operation_new(m->pool, &options, &target->op) : -ENOMEM;
+	int r;
+
+	if (action->verb == MANAGER_APPLY && item->patch)
+		job.digest = upatch_patch_info(item->patch)->digest;
+	r = job.name ? operation_new(m->pool, &options, &target->op) : -ENOMEM;
 
 	job_deinit(&job);
 	return r;

@@ -126,6 +126,25 @@ static int check_identity(const struct job *job, struct job_result *result)
 	return r;
 }
 
+/* The file may have changed since the daemon read it: what it would be then nobody has asked for. */
+static int apply(struct worker *worker, struct upatch_target *target, const struct job *job,
+		 const struct upatch_options *options, struct job_result *result)
+{
+	const struct upatch_patch_info *info;
+	int r;
+
+	r = open_patch(worker, job->path ? job->path : "");
+	if (r < 0)
+		return r;
+	info = upatch_patch_info(worker->patch);
+	result->patch = strdup(info->name);
+	if (job->digest && job->digest != info->digest)
+		return failure_set(&result->failure, -ESTALE, UPATCH_E_CONFIG,
+				   "'%s' is another file than upatchd has read: reload upatchd",
+				   job->path);
+	return upatch_target_apply(target, worker->patch, options, &result->cost);
+}
+
 static int run_verb(struct worker *worker, struct upatch_target *target, const struct job *job,
 		    struct job_result *result)
 {
@@ -139,11 +158,7 @@ static int run_verb(struct worker *worker, struct upatch_target *target, const s
 
 	switch (job->verb) {
 	case MANAGER_APPLY:
-		r = open_patch(worker, job->path ? job->path : "");
-		if (r < 0)
-			break;
-		result->patch = strdup(upatch_patch_info(worker->patch)->name);
-		r = upatch_target_apply(target, worker->patch, &options, &result->cost);
+		r = apply(worker, target, job, &options, result);
 		break;
 	case MANAGER_REVERT:
 		r = upatch_target_revert(target, job->name ? job->name : "", &options,
@@ -164,7 +179,7 @@ static int run_verb(struct worker *worker, struct upatch_target *target, const s
 	case MANAGER_VERBS:
 		break;
 	}
-	if (r != UPATCH_DONE)
+	if (r != UPATCH_DONE && !result->failure.error.message)
 		keep_error(worker, job, result);
 	if (r == UPATCH_PENDING && upatch_target_threads(target, &threads) < 0)
 		threads = NULL; /* the error names one of them */

@@ -291,7 +291,7 @@ struct upatch_meta {
 	uint32_t ranges_offset;
 	uint32_t strings_offset;
 	uint32_t strings_size; /* the last byte is 0 */
-	uint32_t reserved;
+	uint32_t digest;       /* of the patch file, see upatch_patch_info; 0: not known */
 };
 
 /* --- islands ------------------------------------------------------------------------------------ */

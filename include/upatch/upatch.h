@@ -104,6 +104,7 @@ struct upatch_patch_info {
 	const struct upatch_module_info *modules; /* of the kernel's side */
 	size_t nr_modules;
 	bool kernel_last; /* the processes go before the kernel */
+	uint32_t digest;  /* of the file: tells two builds of one version apart; never 0 */
 };
 
 /**
@@ -325,6 +326,7 @@ struct upatch_status_patch {
 	uint64_t enabled_at; /* CLOCK_REALTIME, seconds */
 	const struct upatch_status_object *objects;
 	size_t nr_objects;
+	uint32_t digest; /* as upatch_patch_info.digest; 0: not known */
 };
 
 struct upatch_status {

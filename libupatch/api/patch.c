@@ -119,6 +119,7 @@ static int new_info(const struct patchfile *file, struct upatch_patch_info **ret
 		.nr_cves = file->nr_cves,
 		.objects = objects,
 		.nr_objects = file->nr_payloads,
+		.digest = file->digest,
 	};
 	for (size_t i = 0; i < file->nr_payloads && r >= 0; i++)
 		r = fill_object(&file->payloads[i], &objects[i]);

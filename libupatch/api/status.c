@@ -233,6 +233,7 @@ static int fill_patch(const struct session *s, const struct laggards *laggards,
 	ret->forced = entry->flags & UPATCH_PATCH_FORCED;
 	ret->seq = meta->seq;
 	ret->enabled_at = meta->enabled_at;
+	ret->digest = meta->digest;
 	for (uint32_t i = 0; i < meta->nr_objects && r >= 0; i++)
 		if (is_shown(meta, i))
 			r = fill_object(s, data, meta, i, &objects[ret->nr_objects++]);

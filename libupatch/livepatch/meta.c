@@ -171,6 +171,7 @@ int meta_new(const struct session *session, const struct plan *plan, uint64_t se
 		.funcs_offset = funcs,
 		.ranges_offset = ranges,
 		.strings_offset = strings,
+		.digest = plan->file->digest,
 	};
 	memcpy(meta->magic, UPATCH_META_MAGIC, sizeof(meta->magic));
 	/* The patch file's reader bounds both. */

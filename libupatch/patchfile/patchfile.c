@@ -191,6 +191,18 @@ static int read_modules(struct diag *d, const struct container *container, struc
 	return r;
 }
 
+/* FNV-1a, folded: it tells builds apart, and is not meant to stop who forges one. */
+static uint32_t digest_of(const uint8_t *bytes, size_t size)
+{
+	uint64_t sum = 0xcbf29ce484222325ull;
+	uint32_t folded;
+
+	for (size_t i = 0; i < size; i++)
+		sum = (sum ^ bytes[i]) * 0x100000001b3ull;
+	folded = (uint32_t)(sum ^ sum >> 32);
+	return folded ? folded : 1;
+}
+
 int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const char *name,
 			 const struct patchfile **ret)
 {
@@ -219,6 +231,7 @@ int patchfile_open_bytes(struct diag *d, const void *bytes, size_t size, const c
 		patchfile_close(&f->public);
 		return r;
 	}
+	f->public.digest = digest_of(bytes, size);
 	*ret = &f->public;
 	return 0;
 }

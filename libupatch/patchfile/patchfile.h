@@ -120,6 +120,7 @@ struct patchfile {
 	const struct kmod *modules; /* for the kernel, at most one per release */
 	size_t nr_modules;
 	bool kernel_last; /* the processes go first */
+	uint32_t digest;  /* of the whole file, never 0 */
 };
 
 /**

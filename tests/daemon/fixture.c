@@ -417,6 +417,23 @@ const char *fixture_patch(struct fixture *f, const char *name)
 	return path;
 }
 
+const char *fixture_patch_corrected(struct fixture *f)
+{
+	static char path[128];
+	char command[16384];
+
+	(void)fixture_patch(f, "own"); /* its source is beside it */
+	(void)snprintf(
+		command, sizeof(command),
+		"mkdir %s/corrected && cd %s/corrected && sed 's/x + 2/x + 3/' ../own.c >own.c "
+		"&& %s build -q --source own.c -o own.upatch --cve CVE-2026-1001 "
+		"--object program-a=%s/program-a",
+		f->dir, f->dir, environment("UPATCHCTL"), environment("PROGRAMS"));
+	assert_int_equal(system(command), 0);
+	(void)snprintf(path, sizeof(path), "%s/corrected/own.upatch", f->dir);
+	return path;
+}
+
 /* --- life -------------------------------------------------------------------------------------- */
 
 int fixture_setup(void **state)

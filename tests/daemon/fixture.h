@@ -60,6 +60,9 @@ void fixture_await_count(struct fixture *f, const char *name, long number);
 /* Path of the file of a patch, which is built when it is asked for first. */
 const char *fixture_patch(struct fixture *f, const char *name);
 
+/* The same of "own", built anew: name and version are as they were, the answer is 3. */
+const char *fixture_patch_corrected(struct fixture *f);
+
 unsigned int fixture_spawn(struct fixture *f, char program); /* its slot */
 
 /* The same, which does nothing but stay in hold_answer(), until its slot's arg is set. */

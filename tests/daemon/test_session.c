@@ -2,6 +2,7 @@
 /* What is desired is what is, at each step of the lives of 300 processes. */
 #include "fixture.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -287,6 +288,60 @@ static void test_what_a_file_asks_for_is_so_as_long_as_it_is_there(void **state)
 	fixture_await_count(f, "patches", 0);
 }
 
+/* The victim answers with each beat: a number of beats is a deadline. */
+static void await_own(struct fixture *f, unsigned int slot, uint32_t answer)
+{
+	uint64_t beats = f->slots[slot].beats;
+
+	while (f->slots[slot].own != answer && f->slots[slot].beats < beats + 1000)
+		fixture_breathe();
+	assert_int_equal(f->slots[slot].own, answer);
+}
+
+static void test_a_corrected_build_of_the_same_version_takes_its_place(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	fixture_await_count(f, "patched", 1);
+	await_own(f, slot, 2);
+	assert_ask(f, "ok own", "enable %s", fixture_patch_corrected(f));
+	await_own(f, slot, 3);
+	fixture_await_count(f, "settled", 1);
+	assert_int_equal(fixture_count(f, "patched"), 1);
+	assert_ask(f, "ok", "check");
+	fixture_assert_alive(f);
+}
+
+/* What a drop-in file's patch has become is nothing that anybody was told of: until the reload. */
+static void test_a_file_that_changed_behind_the_daemon_waits_for_a_reload(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], line[512];
+	unsigned int slot;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/upatchd.conf", f->session->config);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "[Patch]\nFile=%s\n", fixture_patch(f, "own"));
+	assert_int_equal(fclose(file), 0);
+	fixture_start_daemon(f);
+	fixture_await_count(f, "settled", 1);
+	(void)snprintf(line, sizeof(line), "mv %s %s/own.upatch", fixture_patch_corrected(f),
+		       f->dir);
+	assert_int_equal(system(line), 0);
+	slot = fixture_spawn(f, 'a');
+	fixture_await_count(f, "restart", 1);
+	assert_ask(f, "restart config -", "entry %d own", (int)f->slots[slot].pid);
+	assert_int_equal(f->slots[slot].own, 1);
+	assert_ask(f, "ok", "reload");
+	await_own(f, slot, 3);
+	fixture_assert_alive(f);
+}
+
 static void test_what_no_try_will_change_is_shown_with_its_reason(void **state)
 {
 	struct fixture *f = *state;
@@ -332,6 +387,8 @@ int main(void)
 		TEST(a_library_that_comes_later_is_noticed),
 		TEST(without_the_connector_it_looks_in_intervals_and_says_so),
 		TEST(what_a_file_asks_for_is_so_as_long_as_it_is_there),
+		TEST(a_corrected_build_of_the_same_version_takes_its_place),
+		TEST(a_file_that_changed_behind_the_daemon_waits_for_a_reload),
 		TEST(what_no_try_will_change_is_shown_with_its_reason),
 		TEST(bad_requests_change_nothing),
 #undef TEST

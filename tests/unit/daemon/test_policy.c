@@ -105,6 +105,24 @@ static void test_the_record_tells_what_is_left_to_do(void **state)
 	assert_verdict(s, POLICY_APPLY);
 }
 
+/* The digest tells another build of the version; a record of old has none. */
+static void test_another_build_of_the_same_version_goes_first(void **state)
+{
+	struct scene *s = *state;
+
+	s->info.digest = 7;
+	has_record(s, "enabled");
+	assert_verdict(s, POLICY_SATISFIED);
+	s->record.digest = 7;
+	assert_verdict(s, POLICY_SATISFIED);
+	s->record.digest = 8;
+	assert_verdict(s, POLICY_REVERT);
+	s->record.state = (char *)"disabling";
+	assert_verdict(s, POLICY_CARRY_ON);
+	s->record.state = (char *)"kept";
+	assert_verdict(s, POLICY_APPLY);
+}
+
 static void test_what_waits_for_a_library_stays(void **state)
 {
 	struct scene *s = *state;
@@ -234,6 +252,7 @@ int main(void)
 		TEST(who_maps_an_object_gets_the_patch),
 		TEST(who_maps_none_is_no_business),
 		TEST(the_record_tells_what_is_left_to_do),
+		TEST(another_build_of_the_same_version_goes_first),
 		TEST(what_waits_for_a_library_stays),
 		TEST(a_disabled_patch_is_taken_back),
 		TEST(another_version_goes_first),
