@@ -134,7 +134,7 @@ static void put_value(FILE *out, const char *key, const char *value)
 	fputc('\n', out);
 }
 
-static void put_patch(FILE *out, const struct desired_patch *patch)
+static int put_patch(FILE *out, const struct desired_patch *patch)
 {
 	fputs("[Patch]\n", out);
 	put_value(out, "Name", patch->name);
@@ -143,12 +143,16 @@ static void put_patch(FILE *out, const struct desired_patch *patch)
 		patch->since, patch->order);
 	for (size_t i = 0; i < patch->rule.nr; i++) {
 		const struct rule_condition *condition = &patch->rule.conditions[i];
+		_cleanup_free_ char *value = rule_value(condition);
 		char key[32];
 
+		if (!value)
+			return -ENOMEM;
 		(void)snprintf(key, sizeof(key), "%s%s", condition->is_exclusion ? "exclude-" : "",
 			       rule_key_name(condition->key));
-		put_value(out, key, condition->value);
+		put_value(out, key, value);
 	}
+	return 0;
 }
 
 int desired_format(const struct desired *desired, char **ret, size_t *ret_size)
@@ -156,17 +160,18 @@ int desired_format(const struct desired *desired, char **ret, size_t *ret_size)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
+	int r = 0;
 
 	if (!out)
 		return -ENOMEM;
 	fputs("# What upatchd is to keep applied. Written by upatchd: see upatchctl enable.\n",
 	      out);
-	for (size_t i = 0; i < desired->nr; i++)
-		put_patch(out, &desired->patches[i]);
+	for (size_t i = 0; i < desired->nr && r >= 0; i++)
+		r = put_patch(out, &desired->patches[i]);
 	if (fflush(out) == 0)
 		fprintf(out, "[End]\nPatches=%zu\nSum=%016" PRIx64 "\n", desired->nr,
 			sum_of(text, size));
-	if (fclose(out) != 0) {
+	if (fclose(out) != 0 || r < 0) {
 		free(text);
 		return -ENOMEM;
 	}
@@ -275,7 +280,7 @@ static int take_patch_line(struct parsing *parsing, const struct ini_line *line,
 		patch->is_enabled = number;
 		return r;
 	}
-	r = rule_add(&patch->rule, line->key, value, f);
+	r = rule_restore(&patch->rule, line->key, value, f);
 	return r < 0 ? refuse(f, line, "no setting of a patch") : 0;
 }
 

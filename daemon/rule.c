@@ -12,6 +12,12 @@
 #include "failure.h"
 #include "process.h"
 
+/* Who wrote a condition. */
+enum source {
+	SOURCE_ADMIN,
+	SOURCE_DISK, /* see rule_restore() */
+};
+
 static const char exclusion[] = "exclude-";
 
 static const char *const key_names[] = {
@@ -75,12 +81,26 @@ static int append(struct rule *rule, const struct rule_condition *condition)
 	return 0;
 }
 
-int rule_add(struct rule *rule, const char *spelled, const char *value, struct failure *f)
+/* @value becomes the name in it. */
+static void restore_user(const char **value, unsigned int *ret)
+{
+	char *end;
+	unsigned long number = strtoul(*value, &end, 10);
+
+	*ret = RULE_NO_USER;
+	if (**value < '0' || **value > '9' || (*end && *end != ' ') || number >= RULE_NO_USER)
+		return;
+	*ret = (unsigned int)number;
+	if (*end)
+		*value = end + 1;
+}
+
+static int add(struct rule *rule, const char *spelled, const char *value, enum source source,
+	       struct failure *f)
 {
 	size_t length = sizeof(exclusion) - 1;
 	struct rule_condition condition = {
 		.is_exclusion = strncmp(spelled, exclusion, length) == 0,
-		.value = (char *)value, /* copied below */
 		.key = RULE_KEYS,
 	};
 	const char *name = spelled + (condition.is_exclusion ? length : 0);
@@ -92,17 +112,39 @@ int rule_add(struct rule *rule, const char *spelled, const char *value, struct f
 	if (condition.key == RULE_KEYS)
 		return failure_set(f, -EINVAL, UPATCH_E_USAGE,
 				   "'%s': processes are told by unit, exe, name and user", spelled);
+	if (condition.key == RULE_USER && source == SOURCE_DISK)
+		restore_user(&value, &condition.uid);
 	if (!*value || strlen(value) > RULE_VALUE_MAX)
 		return failure_set(f, -EINVAL, UPATCH_E_USAGE, "%s: the value is empty or too long",
 				   spelled);
 	if (rule->nr >= RULE_CONDITIONS_MAX)
 		return failure_set(f, -E2BIG, UPATCH_E_USAGE, "%s: more than %d conditions",
 				   spelled, RULE_CONDITIONS_MAX);
-	if (condition.key == RULE_USER)
+	if (condition.key == RULE_USER && source == SOURCE_ADMIN)
 		r = parse_user(value, &condition.uid, f);
+	condition.value = (char *)value; /* append() copies it */
 	if (r >= 0 && append(rule, &condition) < 0)
 		r = failure_oom(f);
 	return r;
+}
+
+int rule_add(struct rule *rule, const char *spelled, const char *value, struct failure *f)
+{
+	return add(rule, spelled, value, SOURCE_ADMIN, f);
+}
+
+int rule_restore(struct rule *rule, const char *spelled, const char *value, struct failure *f)
+{
+	return add(rule, spelled, value, SOURCE_DISK, f);
+}
+
+char *rule_value(const struct rule_condition *condition)
+{
+	char *value;
+
+	if (condition->key != RULE_USER || condition->uid == RULE_NO_USER)
+		return strdup(condition->value);
+	return asprintf(&value, "%u %s", condition->uid, condition->value) < 0 ? NULL : value;
 }
 
 int rule_copy(const struct rule *from, struct rule *ret)
@@ -142,6 +184,8 @@ static bool is_met(const struct rule_condition *condition, const struct process 
 	case RULE_NAME:
 		return fnmatch(condition->value, process->comm, 0) == 0;
 	case RULE_USER:
+		if (condition->uid == RULE_NO_USER)
+			return condition->is_exclusion;
 		return condition->uid == process->uid;
 	case RULE_KEYS:
 		break;

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct failure;
 struct process;
@@ -25,7 +26,7 @@ struct rule_condition {
 	enum rule_key key;
 	bool is_exclusion; /* who meets it is not meant */
 	char *value;
-	unsigned int uid; /* RULE_USER: what the value stands for */
+	unsigned int uid; /* RULE_USER: what the value stands for, or RULE_NO_USER */
 };
 
 /*
@@ -42,12 +43,23 @@ enum {
 	RULE_VALUE_MAX = 4095,
 };
 
+/* What a name stands for is not known: nobody is meant by the rule that it is in. */
+#define RULE_NO_USER UINT32_MAX
+
 /**
  * rule_add() - add a condition, or with @is_exclusion an exclusion
  * @spelled: "unit", "exe", "name", "user"; with "exclude-" in front: an exclusion
  * Return: 0, -errno raised with UPATCH_E_USAGE when the key or its value means nothing.
  */
 int rule_add(struct rule *rule, const char *spelled, const char *value, struct failure *f);
+
+/*
+ * To and from what is kept on disk: users as "UID NAME". Nothing is looked up, for a user may have gone
+ * since, or nobody be there yet who knows him.
+ */
+char *rule_value(const struct rule_condition *condition); /* owned by the caller, or NULL */
+int rule_restore(struct rule *rule, const char *spelled, const char *value, struct failure *f);
+
 int rule_copy(const struct rule *from, struct rule *ret);
 void rule_deinit(struct rule *rule);
 

@@ -245,6 +245,18 @@ static void test_back_off_grows_and_is_bounded(void **state)
 	assert_int_equal(policy_backoff_ms(1000000), 30000);
 }
 
+/* A name without an ID, from a journal of old: whoever was meant, it is nobody now. */
+static void test_a_name_that_stands_for_nobody_keeps_everybody_out(void **state)
+{
+	struct scene *s = *state;
+
+	assert_int_equal(rule_restore(&s->rule, "user", "no such user", NULL), 0);
+	assert_verdict(s, POLICY_EXCLUDED);
+	rule_deinit(&s->rule);
+	assert_int_equal(rule_restore(&s->rule, "exclude-user", "no such user", NULL), 0);
+	assert_verdict(s, POLICY_EXCLUDED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +275,7 @@ int main(void)
 		TEST(a_later_replace_patch_supersedes),
 		TEST(refusals_that_pass_are_retried_others_not),
 		TEST(back_off_grows_and_is_bounded),
+		TEST(a_name_that_stands_for_nobody_keeps_everybody_out),
 #undef TEST
 	};
 

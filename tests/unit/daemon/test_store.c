@@ -149,6 +149,26 @@ static void test_the_journal_before_takes_the_place_of_a_damaged_one(void **stat
 	assert_patches(s, 1, STORE_READ_OLD);
 }
 
+/* The user may have gone since, or be known to a service that has not begun: his ID is what counts. */
+static void test_a_user_that_nobody_knows_is_read_as_written(void **state)
+{
+	struct scene *s = *state;
+	struct desired desired = {};
+	struct desired_patch patch = { .name = strdup("fix"), .file = strdup("fix@1.upatch") };
+
+	assert_int_equal(rule_add(&patch.rule, "user", "4242", NULL), 0);
+	free(patch.rule.conditions[0].value);
+	patch.rule.conditions[0].value = strdup("no such user");
+	assert_int_equal(desired_put(&desired, &patch), 0);
+	assert_int_equal(store_write_journal(&s->store, &desired, NULL), 0);
+	desired_deinit(&desired);
+	assert_int_equal(store_read_journal(&s->store, &desired, NULL), STORE_READ);
+	assert_int_equal(desired.patches[0].rule.nr, 1);
+	assert_int_equal(desired.patches[0].rule.conditions[0].uid, 4242);
+	assert_string_equal(desired.patches[0].rule.conditions[0].value, "no such user");
+	desired_deinit(&desired);
+}
+
 static void test_without_any_whole_journal_it_fails_and_names_it(void **state)
 {
 	struct scene *s = *state;
@@ -220,6 +240,7 @@ int main(void)
 		TEST(what_was_written_is_read),
 		TEST(a_damaged_journal_is_told_from_a_whole_one),
 		TEST(the_journal_before_takes_the_place_of_a_damaged_one),
+		TEST(a_user_that_nobody_knows_is_read_as_written),
 		TEST(without_any_whole_journal_it_fails_and_names_it),
 		TEST(a_patch_file_is_kept_and_garbage_goes),
 		TEST(a_name_that_leaves_the_folder_is_refused),
