@@ -17,6 +17,7 @@ void desired_patch_deinit(struct desired_patch *patch)
 {
 	free(patch->name);
 	free(patch->file);
+	free(patch->drop_in);
 	rule_deinit(&patch->rule);
 	*patch = (struct desired_patch){};
 }
@@ -73,6 +74,41 @@ int desired_put(struct desired *desired, struct desired_patch *patch)
 	return 0;
 }
 
+const struct desired_patch *desired_find_drop_in(const struct desired *desired, const char *file)
+{
+	for (size_t i = 0; i < desired->nr; i++) {
+		const struct desired_patch *patch = &desired->patches[i];
+
+		if (!patch->is_enabled && patch->drop_in && strcmp(patch->drop_in, file) == 0)
+			return patch;
+	}
+	return NULL;
+}
+
+int desired_put_drop_in(struct desired *desired, const char *name, const char *file)
+{
+	const struct desired_patch *last = desired_find_drop_in(desired, file);
+	struct desired_patch patch = {};
+
+	if (desired_is_enabled(desired, name) || (last && strcmp(last->name, name) == 0))
+		return 0;
+	if (last) {
+		struct desired_patch *other = desired_find(desired, last->name);
+
+		free(other->drop_in); /* the file has become another patch's */
+		other->drop_in = NULL;
+	}
+	patch = (struct desired_patch){
+		.name = strdup(name),
+		.file = strdup(""), /* none is needed to revert */
+		.drop_in = strdup(file),
+	};
+	if (patch.name && patch.file && patch.drop_in && desired_put(desired, &patch) >= 0)
+		return 1;
+	desired_patch_deinit(&patch);
+	return -ENOMEM;
+}
+
 void desired_remove(struct desired *desired, const char *name)
 {
 	struct desired_patch *patch = desired_find(desired, name);
@@ -94,8 +130,9 @@ int desired_copy(const struct desired *from, struct desired *ret)
 
 		patch.name = strdup(from->patches[i].name);
 		patch.file = strdup(from->patches[i].file);
+		patch.drop_in = from->patches[i].drop_in ? strdup(from->patches[i].drop_in) : NULL;
 		patch.rule = (struct rule){};
-		if (!patch.name || !patch.file ||
+		if (!patch.name || !patch.file || !patch.drop_in != !from->patches[i].drop_in ||
 		    rule_copy(&from->patches[i].rule, &patch.rule) < 0 ||
 		    desired_put(&copy, &patch) < 0) {
 			desired_patch_deinit(&patch);
@@ -139,6 +176,8 @@ static int put_patch(FILE *out, const struct desired_patch *patch)
 	fputs("[Patch]\n", out);
 	put_value(out, "Name", patch->name);
 	put_value(out, "File", patch->file);
+	if (patch->drop_in)
+		put_value(out, "DropIn", patch->drop_in);
 	fprintf(out, "Enabled=%d\nSince=%" PRIu64 "\nOrder=%" PRIu64 "\n", patch->is_enabled,
 		patch->since, patch->order);
 	for (size_t i = 0; i < patch->rule.nr; i++) {
@@ -269,6 +308,11 @@ static int take_patch_line(struct parsing *parsing, const struct ini_line *line,
 	if (strcmp(line->key, "File") == 0) {
 		free(patch->file);
 		patch->file = take_ptr(value);
+		return 0;
+	}
+	if (strcmp(line->key, "DropIn") == 0) {
+		free(patch->drop_in);
+		patch->drop_in = take_ptr(value);
 		return 0;
 	}
 	if (strcmp(line->key, "Since") == 0)

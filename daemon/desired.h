@@ -24,7 +24,8 @@ enum {
 
 struct desired_patch {
 	char *name;
-	char *file; /* in the store, without folder */
+	char *file;    /* in the store, without folder */
+	char *drop_in; /* the file that a [Patch] section gave for it last, or NULL */
 	struct rule rule;
 	bool is_enabled; /* false: is being reverted, until it is in no process any more */
 	uint64_t since;	 /* CLOCK_REALTIME, seconds */
@@ -45,6 +46,16 @@ uint64_t desired_next_order(const struct desired *desired);
 
 /* Add a patch, or put it in the place of the one of its name; takes it over. 0 or -ENOMEM. */
 int desired_put(struct desired *desired, struct desired_patch *patch);
+
+/*
+ * A patch that the file of a [Patch] section has: it is remembered as one to be reverted, which counts
+ * when no section asks for it any more. Return: 1, 0 when nothing has changed, or -ENOMEM.
+ */
+int desired_put_drop_in(struct desired *desired, const char *name, const char *file);
+
+/* The patch that such a file had when it could be read last, or NULL. */
+const struct desired_patch *desired_find_drop_in(const struct desired *desired, const char *file);
+
 void desired_remove(struct desired *desired, const char *name);
 void desired_patch_deinit(struct desired_patch *patch);
 

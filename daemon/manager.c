@@ -314,21 +314,25 @@ static void remember_drop_ins(struct manager *m)
 {
 	_cleanup_(desired_deinit) struct desired desired = {};
 	struct failure f = {};
-	size_t nr = m->desired.nr;
-	int r;
+	bool has_changed = false;
+	int r = 0;
 
-	if (m->journal_failure.error.message || desired_copy(&m->desired, &desired) < 0)
+	if (desired_copy(&m->desired, &desired) < 0)
 		return;
 	for (size_t i = 0; i < m->patches.nr; i++) {
 		const struct patchset_item *item = &m->patches.items[i];
 
-		if (*item->source && item->patch && !desired_find(&desired, item->name) &&
-		    put_disabled(&desired, item->name) < 0)
+		if (!*item->source || !item->patch)
+			continue;
+		r = desired_put_drop_in(&desired, item->name, item->path);
+		if (r < 0)
 			return;
+		has_changed |= r > 0;
 	}
-	if (desired.nr == nr)
+	if (!has_changed)
 		return;
-	r = store_write_journal(&m->store, &desired, &f);
+	/* A damaged one stays as it is, for the admin to look at. */
+	r = check_writable(m, NULL) < 0 ? 0 : store_write_journal(&m->store, &desired, &f);
 	if (r < 0) {
 		log_line(LOG_ERR, "journal: %s [%s]", f.error.message,
 			 upatch_reason_name(f.error.reason));

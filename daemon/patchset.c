@@ -100,6 +100,22 @@ static int gather_desired(struct gathering *g, const struct desired_patch *from)
 	return 0;
 }
 
+/*
+ * The file cannot be read: it is the patch that it was before, whose name tells where it is applied. So it
+ * is left there, which no file is needed for.
+ */
+static int gather_unreadable(struct gathering *g, struct patchset_item *item)
+{
+	const struct desired_patch *last = desired_find_drop_in(g->sources->desired, item->path);
+	const struct gathered *other = last ? find(g, last->name) : NULL;
+
+	if (!last || (other && other->is_enabled))
+		return 0;
+	free(item->name);
+	item->name = strdup(last->name);
+	return item->name ? 0 : -ENOMEM;
+}
+
 static int gather_drop_in(struct gathering *g, const struct config_patch *from)
 {
 	struct gathered *to = &g->all[g->nr];
@@ -115,7 +131,7 @@ static int gather_drop_in(struct gathering *g, const struct config_patch *from)
 	to->is_enabled = 1;
 	open_item(g, item);
 	if (!item->patch)
-		return 0;
+		return gather_unreadable(g, item);
 	other = find(g, upatch_patch_info(item->patch)->name);
 	if (other && other->is_enabled) {
 		failure_set(&item->failure, -EEXIST, UPATCH_E_CONFIG,

@@ -91,7 +91,7 @@ struct policy_decision policy_decide(const struct policy_input *input, size_t in
 		decision.verdict = POLICY_EXCLUDED;
 	else if (!patch->is_enabled)
 		decision.verdict = take_back(record);
-	else if (!is_meant)
+	else if (!is_meant || !patch->info)
 		decision.verdict = POLICY_FOREIGN;
 	else if (is_superseded(input, index, process))
 		decision.verdict = POLICY_SUPERSEDED;

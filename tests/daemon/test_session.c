@@ -315,6 +315,46 @@ static void test_a_corrected_build_of_the_same_version_takes_its_place(void **st
 	fixture_assert_alive(f);
 }
 
+/* Two ways to lose a file: while the daemon runs, and while it does not. */
+static void test_what_a_file_asked_for_stays_while_it_cannot_be_read(void **state)
+{
+	struct fixture *f = *state;
+	char path[128], line[512];
+	unsigned int slot = fixture_spawn(f, 'a');
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/upatchd.conf", f->session->config);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "[Patch]\nFile=%s\n", fixture_patch(f, "own"));
+	assert_int_equal(fclose(file), 0);
+	fixture_start_daemon(f);
+	await_own(f, slot, 2);
+	fixture_await_count(f, "settled", 1);
+	(void)snprintf(line, sizeof(line), "mv %s/own.upatch %s/away", f->dir, f->dir);
+	assert_int_equal(system(line), 0);
+	assert_ask(f, "ok", "reload");
+	fixture_await_count(f, "settled", 1);
+	assert_int_equal(fixture_count(f, "problems"), 1);
+	assert_ask(f, "foreign none -", "entry %d own", (int)f->slots[slot].pid);
+	fixture_kill_daemon(f);
+	fixture_start_daemon(f);
+	fixture_await_count(f, "settled", 1);
+	assert_ask(f, "foreign none -", "entry %d own", (int)f->slots[slot].pid);
+	fixture_assert_alive(f);
+	assert_int_equal(f->slots[slot].own, 2);
+
+	/* When it is back, it counts; when nobody asks for it any more, it goes. */
+	(void)snprintf(line, sizeof(line), "mv %s/away %s/own.upatch", f->dir, f->dir);
+	assert_int_equal(system(line), 0);
+	assert_ask(f, "ok", "reload");
+	fixture_await_count(f, "patched", 1);
+	assert_int_equal(unlink(path), 0);
+	assert_ask(f, "ok", "reload");
+	await_own(f, slot, 1);
+	fixture_await_count(f, "patches", 0);
+}
+
 /* What a drop-in file's patch has become is nothing that anybody was told of: until the reload. */
 static void test_a_file_that_changed_behind_the_daemon_waits_for_a_reload(void **state)
 {
@@ -389,6 +429,7 @@ int main(void)
 		TEST(what_a_file_asks_for_is_so_as_long_as_it_is_there),
 		TEST(a_corrected_build_of_the_same_version_takes_its_place),
 		TEST(a_file_that_changed_behind_the_daemon_waits_for_a_reload),
+		TEST(what_a_file_asked_for_stays_while_it_cannot_be_read),
 		TEST(what_no_try_will_change_is_shown_with_its_reason),
 		TEST(bad_requests_change_nothing),
 #undef TEST

@@ -141,6 +141,21 @@ static void test_what_waits_for_a_library_stays(void **state)
 	assert_verdict(s, POLICY_FOREIGN);
 }
 
+static void test_a_patch_whose_file_cannot_be_read_is_left_where_it_is(void **state)
+{
+	struct scene *s = *state;
+	struct process_payload payload = { .build_id = (char *)"aa11", .state = (char *)"waiting" };
+
+	s->patch.info = NULL;
+	s->patch.version = "";
+	assert_verdict(s, POLICY_UNRELATED);
+	has_record(s, "enabled");
+	assert_verdict(s, POLICY_FOREIGN);
+	s->record.payloads = &payload;
+	s->record.nr_payloads = 1;
+	assert_verdict(s, POLICY_FOREIGN);
+}
+
 static void test_a_disabled_patch_is_taken_back(void **state)
 {
 	struct scene *s = *state;
@@ -266,6 +281,7 @@ int main(void)
 		TEST(the_record_tells_what_is_left_to_do),
 		TEST(another_build_of_the_same_version_goes_first),
 		TEST(what_waits_for_a_library_stays),
+		TEST(a_patch_whose_file_cannot_be_read_is_left_where_it_is),
 		TEST(a_disabled_patch_is_taken_back),
 		TEST(another_version_goes_first),
 		TEST(an_opt_out_is_honoured_whatever_is_applied),
