@@ -9,6 +9,11 @@
 #include "desired.h"
 #include "store.h"
 
+/* Drop-in files come first, in the order of their names and sections; then what was enabled. */
+enum {
+	ORDER_ENABLED = 1 << 20,
+};
+
 /* One while they are gathered: its views are made when all are there. */
 struct gathered {
 	struct patchset_item item;
@@ -92,7 +97,7 @@ static int gather_desired(struct gathering *g, const struct desired_patch *from)
 		return -ENOMEM;
 	to->is_enabled = from->is_enabled;
 	to->since = from->since;
-	to->order = from->order;
+	to->order = ORDER_ENABLED + from->order;
 	if (!*from->file)
 		return 0; /* of what is only reverted no file is needed */
 	open_item(g, item);
@@ -116,7 +121,7 @@ static int gather_unreadable(struct gathering *g, struct patchset_item *item)
 	return item->name ? 0 : -ENOMEM;
 }
 
-static int gather_drop_in(struct gathering *g, const struct config_patch *from)
+static int gather_drop_in(struct gathering *g, const struct config_patch *from, uint64_t order)
 {
 	struct gathered *to = &g->all[g->nr];
 	struct patchset_item *item = &to->item;
@@ -129,6 +134,7 @@ static int gather_drop_in(struct gathering *g, const struct config_patch *from)
 	if (!item->path || !item->source || !item->name || rule_copy(&from->rule, &item->rule) < 0)
 		return -ENOMEM;
 	to->is_enabled = 1;
+	to->order = order;
 	open_item(g, item);
 	if (!item->patch)
 		return gather_unreadable(g, item);
@@ -192,7 +198,7 @@ static int gather_all(struct gathering *g)
 	for (size_t i = 0; i < desired->nr && r >= 0; i++)
 		r = gather_desired(g, &desired->patches[i]);
 	for (size_t i = 0; config && i < config->nr_patches && r >= 0; i++)
-		r = gather_drop_in(g, &config->patches[i]);
+		r = gather_drop_in(g, &config->patches[i], i + 1);
 	return r;
 }
 

@@ -417,21 +417,27 @@ const char *fixture_patch(struct fixture *f, const char *name)
 	return path;
 }
 
-const char *fixture_patch_corrected(struct fixture *f)
+const char *fixture_patch_variant(struct fixture *f, const char *name, unsigned int answer,
+				  const char *options)
 {
 	static char path[128];
 	char command[16384];
 
 	(void)fixture_patch(f, "own"); /* its source is beside it */
-	(void)snprintf(
-		command, sizeof(command),
-		"mkdir %s/corrected && cd %s/corrected && sed 's/x + 2/x + 3/' ../own.c >own.c "
-		"&& %s build -q --source own.c -o own.upatch --cve CVE-2026-1001 "
-		"--object program-a=%s/program-a",
-		f->dir, f->dir, environment("UPATCHCTL"), environment("PROGRAMS"));
+	(void)snprintf(command, sizeof(command),
+		       "mkdir -p %s/variants && cd %s/variants && "
+		       "sed 's/x + 2/x + %u/' ../own.c >%s.c && "
+		       "%s build -q --source %s.c -o %s.upatch --object program-a=%s/program-a %s",
+		       f->dir, f->dir, answer, name, environment("UPATCHCTL"), name, name,
+		       environment("PROGRAMS"), options);
 	assert_int_equal(system(command), 0);
-	(void)snprintf(path, sizeof(path), "%s/corrected/own.upatch", f->dir);
+	(void)snprintf(path, sizeof(path), "%s/variants/%s.upatch", f->dir, name);
 	return path;
+}
+
+const char *fixture_patch_corrected(struct fixture *f)
+{
+	return fixture_patch_variant(f, "own", 3, "--cve CVE-2026-1001");
 }
 
 /* --- life -------------------------------------------------------------------------------------- */

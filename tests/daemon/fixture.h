@@ -63,6 +63,10 @@ const char *fixture_patch(struct fixture *f, const char *name);
 /* The same of "own", built anew: name and version are as they were, the answer is 3. */
 const char *fixture_patch_corrected(struct fixture *f);
 
+/* As "own", by another name, with another answer and other options of the build. */
+const char *fixture_patch_variant(struct fixture *f, const char *name, unsigned int answer,
+				  const char *options);
+
 unsigned int fixture_spawn(struct fixture *f, char program); /* its slot */
 
 /* The same, which does nothing but stay in hold_answer(), until its slot's arg is set. */

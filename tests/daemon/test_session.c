@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control.h"
+
 enum {
 	OF_EACH = 100,
 };
@@ -382,6 +384,34 @@ static void test_a_file_that_changed_behind_the_daemon_waits_for_a_reload(void *
 	fixture_assert_alive(f);
 }
 
+static void test_of_two_that_replace_all_the_later_section_wins(void **state)
+{
+	struct fixture *f = *state;
+	char path[128];
+	unsigned int slot = fixture_spawn(f, 'a');
+	uint64_t beats;
+	double operations;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "%s/upatchd.conf", f->session->config);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "[Patch]\nFile=%s\n", fixture_patch_variant(f, "z-first", 4, "--replace"));
+	fprintf(file, "[Patch]\nFile=%s\n", fixture_patch_variant(f, "a-second", 5, "--replace"));
+	assert_int_equal(fclose(file), 0);
+	fixture_start_daemon(f);
+	await_own(f, slot, 5);
+	fixture_await_count(f, "settled", 1);
+	operations = control_number(f->session, "operations");
+	assert_true(operations <= 2);
+	beats = f->slots[slot].beats;
+	while (f->slots[slot].beats < beats + 5)
+		fixture_breathe();
+	assert_true(control_number(f->session, "operations") <= operations);
+	assert_int_equal(f->slots[slot].own, 5);
+	assert_int_equal(fixture_count(f, "patched"), 1);
+}
+
 static void test_what_no_try_will_change_is_shown_with_its_reason(void **state)
 {
 	struct fixture *f = *state;
@@ -430,6 +460,7 @@ int main(void)
 		TEST(a_corrected_build_of_the_same_version_takes_its_place),
 		TEST(a_file_that_changed_behind_the_daemon_waits_for_a_reload),
 		TEST(what_a_file_asked_for_stays_while_it_cannot_be_read),
+		TEST(of_two_that_replace_all_the_later_section_wins),
 		TEST(what_no_try_will_change_is_shown_with_its_reason),
 		TEST(bad_requests_change_nothing),
 #undef TEST
