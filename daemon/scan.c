@@ -293,6 +293,13 @@ static struct target *get_target(struct manager *m, pid_t pid)
 	return target;
 }
 
+/* What is known of it is what it is, all patches were considered, and none of them concerns it. */
+static bool is_no_business(const struct target *target)
+{
+	return target->is_known && !target->is_young && !target->is_unread && !target->is_reading &&
+	       !target->is_stale && !target->is_to_work && !target->op && !target->nr_entries;
+}
+
 /* A child is what its parent is, record and all; a look makes sure. */
 static void on_fork(struct manager *m, pid_t pid, pid_t parent_pid)
 {
@@ -309,11 +316,9 @@ static void on_fork(struct manager *m, pid_t pid, pid_t parent_pid)
 		return;
 	}
 	target->is_kernel_thread = parent->is_kernel_thread;
-	target->is_known = parent->is_known;
-	if (target->is_kernel_thread ||
-	    (!parent->nr_entries && parent->is_known && !parent->is_young))
+	target->is_known = target->is_kernel_thread || is_no_business(parent);
+	if (target->is_known)
 		return;
-	target->is_known = false;
 	look_in(m, target, FORK_DELAY_US);
 }
 

@@ -90,6 +90,28 @@ static void test_workers_that_die_leave_nothing_behind(void **state)
 	assert_ask(f, "ok", "check");
 }
 
+/* The parent is not looked at yet when it forks: that nothing is known against it says nothing. */
+static void test_who_is_forked_before_the_parent_is_decided_on_is_found(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+
+	fixture_start_daemon(f);
+	fixture_await_answers(f);
+	fixture_await_count(f, "settled", 1);
+	assert_int_equal(signal_workers(f, SIGSTOP), 1); /* the reader */
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	for (unsigned int i = 0; i < 5; i++)
+		(void)fixture_fork(f, slot);
+	assert_true(fixture_count(f, "unread") > 0); /* it has heard of them */
+	assert_int_equal(signal_workers(f, SIGCONT), 1);
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	fixture_await_count(f, "settled", 1);
+	assert_int_equal(fixture_count(f, "patched"), 6);
+	assert_ask(f, "ok", "check");
+}
+
 static void test_stuck_workers_are_replaced_at_their_deadline(void **state)
 {
 	struct fixture *f = *state;
@@ -203,6 +225,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, fixture_setup, fixture_teardown)
 		TEST(stuck_workers_are_replaced_at_their_deadline),
+		TEST(who_is_forked_before_the_parent_is_decided_on_is_found),
 		TEST(workers_that_die_leave_nothing_behind),
 		TEST(a_half_written_patch_is_named_and_the_others_go_on),
 		TEST(a_stranger_in_the_store_is_removed),
