@@ -273,8 +273,50 @@ static int read_identity(int procfd, struct process *process)
 	return process->exe && process->cgroup ? 0 : -ENOMEM;
 }
 
+/* Is the entry of /proc a thread of the process, and at work? */
+static bool is_living_thread(int fd, pid_t pid)
+{
+	struct facts_stat stat;
+	char status[4096];
+	const char *tgid;
+	int number;
+
+	if (read_stat(fd, &stat) < 0 || stat.state == 'Z' || stat.state == 'X' ||
+	    read_text(fd, "status", status, sizeof(status)) < 0)
+		return false;
+	tgid = strstr(status, "\nTgid:");
+	return tgid && sscanf(tgid, "\nTgid: %d", &number) == 1 && number == pid;
+}
+
+/*
+ * A main thread that has exited is a zombie without memory, while the process lives on in the others: any
+ * of them shows it. Of /proc/PID/task/TID they do not, for there is no map_files below.
+ * Return: an entry of /proc, owned by the caller, or -ESRCH.
+ */
+static int open_living_thread(int procfd, pid_t pid)
+{
+	int taskfd = openat(procfd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = taskfd >= 0 ? fdopendir(taskfd) : NULL;
+	struct dirent *entry;
+
+	if (!dir)
+		closep(&taskfd);
+	while (dir && (entry = readdir(dir))) {
+		_cleanup_close_ int fd = -1;
+		char path[300];
+
+		(void)snprintf(path, sizeof(path), "/proc/%s", entry->d_name);
+		if (*entry->d_name != '.')
+			fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0 && is_living_thread(fd, pid))
+			return take_fd(fd);
+	}
+	return -ESRCH;
+}
+
 static int read_process(struct facts_cache *cache, int procfd, struct process *process)
 {
+	_cleanup_close_ int living = -1;
 	_cleanup_free_ struct facts_mapping *mappings = NULL;
 	struct facts_stat before, after;
 	size_t nr = 0;
@@ -285,8 +327,12 @@ static int read_process(struct facts_cache *cache, int procfd, struct process *p
 		return r;
 	if (before.flags & KERNEL_THREAD)
 		return FACTS_KERNEL_THREAD;
-	if (before.state == 'Z' || before.state == 'X')
-		return FACTS_NOBODY;
+	if (before.state == 'Z' || before.state == 'X') {
+		process->lacks_main = true;
+		procfd = living = open_living_thread(procfd, process->pid);
+		if (living < 0)
+			return FACTS_NOBODY;
+	}
 	memcpy(process->comm, before.comm, sizeof(process->comm));
 	process->start_time = before.start_time;
 	r = read_identity(procfd, process);

@@ -200,6 +200,7 @@ void process_put(struct wire *w, const struct process *process)
 	wire_put_string(w, process->comm);
 	wire_put_string(w, process->exe);
 	wire_put_string(w, process->cgroup);
+	wire_put(w, process->lacks_main);
 	wire_put(w, process->startup);
 	wire_put(w, process->nr_objects);
 	for (size_t i = 0; i < process->nr_objects; i++)
@@ -233,6 +234,7 @@ int process_get(struct wire *w, struct process *ret)
 		(void)memccpy(process.comm, comm, 0, sizeof(process.comm) - 1);
 	process.exe = get_copy(w);
 	process.cgroup = get_copy(w);
+	process.lacks_main = wire_get_max(w, 1);
 	process.startup = (enum process_startup)wire_get_max(w, PROCESS_STARTUP_DONE);
 	r = get_objects(w, &process);
 	if (r >= 0)

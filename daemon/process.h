@@ -53,8 +53,9 @@ struct process {
 	uint64_t start_time; /* clock ticks since boot: with the PID it names one process */
 	uid_t uid;	     /* effective */
 	char comm[PROCESS_COMM_MAX];
-	char *exe;    /* "" when it cannot be read */
-	char *cgroup; /* path in the unified hierarchy, or "" */
+	char *exe;	 /* "" when it cannot be read */
+	char *cgroup;	 /* path in the unified hierarchy, or "" */
+	bool lacks_main; /* its main thread has exited */
 	enum process_startup startup;
 	char **objects; /* build IDs of what it maps, lower-case hex */
 	size_t nr_objects;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "child.h"
 #include "cleanup.h"
@@ -106,6 +109,31 @@ void scan_forget(struct manager *m, struct target *target)
 	manager_wake(m);
 }
 
+static int on_last_exit(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct target *target = userdata;
+
+	scan_forget(target->manager, target);
+	return 0;
+}
+
+/* The main thread has exited; its process may live on in others, until the last has exited, too. */
+static void on_exit_of_main(struct manager *m, struct target *target)
+{
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, target->process.pid, 0);
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+
+	if (target->end)
+		return;
+	if (fd < 0 || poll(&poll_fd, 1, 0) != 0 ||
+	    sd_event_add_io(m->event, &target->end, fd, EPOLLIN, on_last_exit, target) < 0 ||
+	    sd_event_source_set_io_fd_own(target->end, true) < 0) {
+		scan_forget(m, target);
+		return;
+	}
+	fd = -1; /* the source's */
+}
+
 /* --- the reader -------------------------------------------------------------------------------- */
 
 /* The process has not begun in earnest: look again, soon, then ever later. */
@@ -149,6 +177,8 @@ static void take_process(struct manager *m, struct target *target, struct proces
 	if (target->is_stale) /* while the reader was at it */
 		scan_target_in(m, target, FIRST_LOOK_US);
 	work_target(m, target);
+	if (target->process.lacks_main)
+		on_exit_of_main(m, target);
 }
 
 static int take_answer(struct manager *m, struct wire *message)
@@ -373,7 +403,7 @@ static void on_watch(void *userdata, const struct watcher_news *news)
 	case WATCHER_EXIT:
 		target = target_find(&m->targets, news->pid);
 		if (target)
-			scan_forget(m, target);
+			on_exit_of_main(m, target);
 		break;
 	case WATCHER_MAP:
 		if (is_interested(m))

@@ -38,6 +38,7 @@ void target_free(struct target_table *table, struct target *target)
 	LIST_REMOVE(target, in_bucket);
 	table->nr--;
 	sd_event_source_disable_unref(target->timer);
+	sd_event_source_disable_unref(target->end);
 	target_drop_entries(target);
 	failure_clear(&target->failure);
 	process_deinit(&target->process);

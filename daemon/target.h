@@ -54,6 +54,7 @@ struct target {
 	size_t nr_entries;
 	struct operation *op; /* at work, or NULL */
 	sd_event_source *timer;
+	sd_event_source *end; /* its main thread has exited: this tells of the others */
 };
 
 TAILQ_HEAD(target_queue, target);

@@ -18,7 +18,7 @@ struct watcher;
 enum watcher_event {
 	WATCHER_FORK, /* @pid, a copy of @parent */
 	WATCHER_EXEC,
-	WATCHER_EXIT,
+	WATCHER_EXIT,	/* of the main thread: others may go on */
 	WATCHER_MAP,	/* a file to be executed */
 	WATCHER_RESCAN, /* events were lost, or cannot be had: look at all */
 };

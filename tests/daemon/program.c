@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,19 @@ static void measure(struct slot *slot, const char *started)
 	_exit(0);
 }
 
+static char **arguments;
+static unsigned int own_index;
+
+static void *run(void *unused);
+
+static void go_on_without_main(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, run, NULL) == 0)
+		pthread_exit(NULL);
+}
+
 static void obey(char *argv[], unsigned int *index)
 {
 	struct slot *slot = &slots[*index];
@@ -120,11 +134,31 @@ static void obey(char *argv[], unsigned int *index)
 		_exit(9);
 	}
 	slot->command = SLOT_RUN;
+	if (command == SLOT_ORPHAN)
+		go_on_without_main();
+}
+
+static void *run(void *unused)
+{
+	const struct timespec nap = { .tv_nsec = 30000000 };
+
+	for (;;) {
+		struct slot *slot = &slots[own_index];
+
+		slot->own = (uint32_t)own_answer(0);
+		slot->shared = (uint32_t)shared_answer(0);
+		slot->beats++;
+		while (waitpid(-1, NULL, WNOHANG) > 0)
+			;
+		if (slot->command != SLOT_RUN)
+			obey(arguments, &own_index);
+		nanosleep(&nap, NULL);
+	}
+	return NULL;
 }
 
 int main(int argc, char *argv[])
 {
-	const struct timespec nap = { .tv_nsec = 30000000 };
 	unsigned int index = (unsigned int)atoi(argv[2]);
 	int fd = open(argv[1], O_RDWR | O_CLOEXEC);
 
@@ -145,14 +179,8 @@ int main(int argc, char *argv[])
 		measure(&slots[index], argv[3]);
 	while (argc > 3)
 		(void)pause();
-	for (;;) {
-		slots[index].own = (uint32_t)own_answer(0);
-		slots[index].shared = (uint32_t)shared_answer(0);
-		slots[index].beats++;
-		while (waitpid(-1, NULL, WNOHANG) > 0)
-			;
-		if (slots[index].command != SLOT_RUN)
-			obey(argv, &index);
-		nanosleep(&nap, NULL);
-	}
+	arguments = argv;
+	own_index = index;
+	(void)run(NULL);
+	return 0;
 }

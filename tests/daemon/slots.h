@@ -21,6 +21,7 @@ enum slot_command {
 	SLOT_EXIT,
 	SLOT_LOAD, /* the library; program d only */
 	SLOT_UNLOAD,
+	SLOT_ORPHAN, /* the main thread exits, another goes on */
 };
 
 struct slot {

@@ -55,6 +55,67 @@ static void test_a_process_in_a_container_is_patched(void **state)
 	fixture_assert_alive(f);
 }
 
+static char state_of(pid_t pid)
+{
+	char path[64], text[512], state = 0;
+	const char *end;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	if (fgets(text, sizeof(text), file) && (end = strrchr(text, ')')))
+		(void)sscanf(end + 1, " %c", &state);
+	(void)fclose(file);
+	return state;
+}
+
+/* It is known before, it is found when the daemon begins, and it is forgotten with its last thread. */
+static void test_a_process_without_its_main_thread_is_patched(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+	pid_t pid = f->slots[slot].pid;
+
+	fixture_start_daemon(f);
+	fixture_await_answers(f);
+	fixture_await_count(f, "settled", 1);
+	fixture_command(f, slot, SLOT_ORPHAN, 0);
+	while (state_of(pid) != 'Z')
+		fixture_breathe();
+	fixture_assert_alive(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	assert_own_is_patched(f);
+	assert_ask(f, "patched none -", "entry %d own", (int)pid);
+
+	fixture_kill_daemon(f);
+	fixture_start_daemon(f);
+	assert_own_is_patched(f);
+	assert_ask(f, "patched none -", "entry %d own", (int)pid);
+	fixture_command(f, slot, SLOT_EXIT, 0);
+	fixture_await_count(f, "total", 0);
+}
+
+/* It is known, and nothing looks at it again before its last thread exits. */
+static void test_a_process_is_gone_with_its_last_thread(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+	pid_t pid = f->slots[slot].pid;
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	assert_own_is_patched(f);
+	fixture_command(f, slot, SLOT_ORPHAN, 0);
+	while (state_of(pid) != 'Z')
+		fixture_breathe();
+	fixture_assert_alive(f);
+	assert_own_is_patched(f);
+	assert_ask(f, "patched none -", "entry %d own", (int)pid);
+	fixture_command(f, slot, SLOT_EXIT, 0);
+	fixture_await_count(f, "total", 0);
+}
+
 /* The daemon stands still while so much happens that the kernel drops what it would tell. */
 static void test_lost_events_are_made_up_for_by_a_look_at_all(void **state)
 {
@@ -84,6 +145,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, fixture_setup, fixture_teardown)
 		TEST(a_process_on_a_deleted_file_is_patched),
 		TEST(a_process_in_a_container_is_patched),
+		TEST(a_process_without_its_main_thread_is_patched),
+		TEST(a_process_is_gone_with_its_last_thread),
 		TEST(lost_events_are_made_up_for_by_a_look_at_all),
 #undef TEST
 	};
