@@ -23,6 +23,7 @@ struct job {
 	uid_t owner;	     /* it must be his, see owner.h; 0: anybody's */
 	unsigned int flags;  /* enum upatch_flags */
 	unsigned int timeout_ms;
+	uint64_t order;	 /* of the patch that is meant, as policy_patch.since; it stays here */
 	uint32_t digest; /* APPLY: of the file that is meant; 0: whatever is there */
 	char *path;	 /* APPLY: where to open the file */
 	char *label;	 /* APPLY: what messages call it; NULL: as the path */

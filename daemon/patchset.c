@@ -7,6 +7,7 @@
 
 #include "config.h"
 #include "desired.h"
+#include "job.h"
 #include "store.h"
 
 /* Drop-in files come first, in the order of their names and sections; then what was enabled. */
@@ -259,4 +260,13 @@ bool patchset_concerns(const struct patchset *set, const char *build_id)
 				return true;
 	}
 	return false;
+}
+
+bool patchset_means(const struct patchset *set, const struct job *job)
+{
+	int index = job->name ? patchset_find(set, job->name) : -ENOENT;
+	const struct policy_patch *patch = index >= 0 ? &set->policy[index] : NULL;
+
+	return patch && patch->since == job->order &&
+	       (!job->digest || (patch->info && patch->info->digest == job->digest));
 }

@@ -17,6 +17,7 @@
 
 struct config;
 struct desired;
+struct job;
 struct store;
 
 struct patchset_item {
@@ -53,5 +54,8 @@ bool patchset_concerns(const struct patchset *set, const char *build_id);
 
 /* Index by name, or -ENOENT. */
 int patchset_find(const struct patchset *set, const char *name);
+
+/* Was the job about what the patch is now? It may have been enabled anew since, from another file. */
+bool patchset_means(const struct patchset *set, const struct job *job);
 
 #endif

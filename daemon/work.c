@@ -91,6 +91,8 @@ static void on_done(void *userdata, struct job_result *result)
 			 target->process.comm, patch ? patch : "?",
 			 result->failure.error.message ? result->failure.error.message : "?",
 			 upatch_reason_name(result->failure.error.reason));
+	if (!patchset_means(&target->manager->patches, operation_job(target->op)))
+		patch = NULL; /* what that file met says nothing of this one */
 	/* The name lives in the operation, as does the job. */
 	take_result(target->manager, target, patch, result);
 	target->op = NULL;
@@ -104,6 +106,7 @@ static int begin(struct manager *m, struct target *target, const struct decide_a
 		.pid = target->process.pid,
 		.start_time = target->process.start_time,
 		.timeout_ms = STEP_TIMEOUT_MS,
+		.order = m->patches.policy[action->patch].since,
 		.name = strdup(item->name),
 		.path = action->verb == MANAGER_APPLY ? strdup(item->path) : NULL,
 	};
