@@ -222,11 +222,15 @@ struct decide_action decide(struct manager *m, struct target *target, uint64_t n
 			continue;
 		if (target->failure.error.message && decision.verdict == POLICY_APPLY) {
 			(void)failure_copy(&entry->failure, &target->failure.error);
-			entry->has_given_up = true;
+			entry->has_given_up = policy_retry(target->failure.error.reason) ==
+					      POLICY_GIVE_UP;
 		}
 		set_state(m, target, entry,
 			  state_for(m, target, entry, &decision, patch->is_enabled));
-		rank = entry->has_given_up ? 0 : rank_of(target, patch, decision.verdict);
+		/* What is in its record is not known: a look comes first. */
+		rank = entry->has_given_up || target->misses
+			       ? 0
+			       : rank_of(target, patch, decision.verdict);
 		if (rank <= 0)
 			continue;
 		consider(&choice, patch, i, entry, rank, now);

@@ -47,7 +47,7 @@ static bool is_anywhere(struct manager *m, const char *patch)
 	{
 		const struct process_record *record = process_record(&target->process, patch);
 
-		if (!target->is_known || target->is_young)
+		if (!target->is_known || target->is_young || target->misses)
 			return true; /* it may be */
 		if (record && strcmp(record->state, "kept") != 0)
 			return true;

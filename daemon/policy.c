@@ -9,6 +9,8 @@
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 30000,
+	LOOK_FIRST_MS = 1000,
+	LOOK_MAX_MS = 600000,
 };
 
 /*
@@ -132,11 +134,21 @@ enum policy_retry policy_retry(enum upatch_reason reason)
 	}
 }
 
+static uint64_t back_off(unsigned int attempts, uint64_t first, uint64_t max)
+{
+	uint64_t ms = first;
+
+	for (unsigned int i = 1; i < attempts && ms < max; i++)
+		ms *= 2;
+	return ms < max ? ms : max;
+}
+
 uint64_t policy_backoff_ms(unsigned int attempts)
 {
-	uint64_t ms = BACKOFF_FIRST_MS;
+	return back_off(attempts, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
+}
 
-	for (unsigned int i = 1; i < attempts && ms < BACKOFF_MAX_MS; i++)
-		ms *= 2;
-	return ms < BACKOFF_MAX_MS ? ms : (uint64_t)BACKOFF_MAX_MS;
+uint64_t policy_look_ms(unsigned int misses)
+{
+	return back_off(misses, LOOK_FIRST_MS, LOOK_MAX_MS);
 }

@@ -70,4 +70,7 @@ enum policy_retry policy_retry(enum upatch_reason reason);
 /* Milliseconds until the next try, after @attempts without success. */
 uint64_t policy_backoff_ms(unsigned int attempts);
 
+/* The same until the next look at a process, after @misses looks in a row that held up the reader. */
+uint64_t policy_look_ms(unsigned int misses);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <upatch/upatch.h>
 
@@ -38,7 +39,10 @@ static void put_failure(struct reader *reader, pid_t pid, int error, struct wire
 {
 	struct failure f = {};
 
-	failure_set(&f, error, UPATCH_E_IO, "cannot look at the process: %s", strerror(-error));
+	bool is_forbidden = error == -EACCES || error == -EPERM;
+
+	failure_set(&f, error, is_forbidden ? UPATCH_E_PERMISSION : UPATCH_E_IO,
+		    "cannot look at the process: %s", strerror(-error));
 	f.error.pid = pid;
 	wire_put(w, READER_ERROR);
 	job_put_error(w, &f.error);

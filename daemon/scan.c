@@ -21,7 +21,6 @@ enum {
 	LAST_STEP = 11, /* of looks at a process that begins: some 4 s in all */
 	GRACE_STEP = 6, /* when its mappings do not tell: 64 ms must do */
 	STEP_MAX_US = 30000000,
-	READ_RETRY_US = 1000000,
 	BUSY_RETRY_US = 10000,
 };
 
@@ -33,20 +32,17 @@ static bool is_interested(const struct manager *m)
 
 /* --- queue ------------------------------------------------------------------------------------- */
 
-static void queue_at_end(struct manager *m, struct target *target)
-{
-	if (!target->is_unread && !target->is_kernel_thread) {
-		target->is_unread = true;
-		TAILQ_INSERT_TAIL(&m->reads, target, in_reads);
-	}
-	manager_wake(m);
-}
-
+/* Who begins is first, before he does anything; but not who has held up the reader before. */
 void scan_target(struct manager *m, struct target *target)
 {
+	bool is_first = target->is_young && !target->misses;
+
 	if (!target->is_unread && !target->is_kernel_thread) {
 		target->is_unread = true;
-		TAILQ_INSERT_HEAD(&m->reads, target, in_reads);
+		if (is_first)
+			TAILQ_INSERT_HEAD(&m->reads, target, in_reads);
+		else
+			TAILQ_INSERT_TAIL(&m->reads, target, in_reads);
 	}
 	manager_wake(m);
 }
@@ -136,6 +132,45 @@ static void on_exit_of_main(struct manager *m, struct target *target)
 
 /* --- the reader -------------------------------------------------------------------------------- */
 
+/* It could not be looked at. What was known of it stays so; of who is unknown nothing is. */
+static void miss(struct manager *m, struct target *target, const struct upatch_error *error)
+{
+	bool is_first = !target->failure.error.message;
+
+	(void)failure_copy(&target->failure, error);
+	/* What upatchd has no right to it cannot patch either, now or later: a look at all tries again. */
+	if (policy_retry(error->reason) == POLICY_GIVE_UP) {
+		if (is_first)
+			log_line(LOG_WARNING, "process %d: %s", (int)target->process.pid,
+				 error->message);
+		target->is_known = true;
+		return;
+	}
+	target->is_known = target->process.start_time != 0;
+	target->misses++;
+	scan_target_in(m, target, policy_look_ms(target->misses) * 1000);
+}
+
+/* Its record cannot be read. That may pass: it is tried again. */
+static void take_failure(struct manager *m, struct target *target, const struct failure *failure)
+{
+	if (failure->error.reason == UPATCH_E_NONE) {
+		/* What could not be done for it can be tried now. */
+		if (target->failure.error.message)
+			target_forget_attempts(target);
+		failure_clear(&target->failure);
+		target->misses = 0;
+		return;
+	}
+	(void)failure_copy(&target->failure, &failure->error);
+	if (policy_retry(failure->error.reason) == POLICY_GIVE_UP) {
+		target->misses = 0;
+		return;
+	}
+	target->misses++;
+	scan_target_in(m, target, policy_backoff_ms(target->misses) * 1000);
+}
+
 /* The process has not begun in earnest: look again, soon, then ever later. */
 static void follow_start(struct manager *m, struct target *target)
 {
@@ -163,10 +198,8 @@ static void take_process(struct manager *m, struct target *target, struct proces
 	if (!is_same && target->process.start_time)
 		target_drop_entries(target); /* the PID was used again */
 	process_replace(&target->process, process);
-	failure_clear(&target->failure);
-	if (failure->error.reason != UPATCH_E_NONE)
-		(void)failure_copy(&target->failure, &failure->error);
 	target->is_known = true;
+	take_failure(m, target, failure);
 	m->is_tidy = false;
 	if (target->is_young || target->process.startup == PROCESS_STARTUP_OPEN) {
 		target->is_young = true;
@@ -211,9 +244,7 @@ static int take_answer(struct manager *m, struct wire *message)
 			m->is_tidy = false;
 			break;
 		case READER_ERROR:
-			target->is_known = true;
-			m->is_tidy = false;
-			(void)failure_copy(&target->failure, &failure.error);
+			miss(m, target, &failure.error);
 			break;
 		}
 	}
@@ -246,6 +277,11 @@ static int on_message(void *userdata, struct wire *message)
 /* What stalled or killed the reader is looked at again later, by another one. */
 static void on_end(void *userdata)
 {
+	struct upatch_error error = {
+		.reason = UPATCH_E_WORKER,
+		.error = -EIO,
+		.message = "it cannot be looked at: the reader was stuck or died over it",
+	};
 	struct manager *m = userdata;
 
 	child_kill(m->reader);
@@ -255,10 +291,8 @@ static void on_end(void *userdata)
 			 (int)m->reading_pid);
 	if (m->reading) {
 		m->reading->is_reading = false;
-		m->reading->is_known = true;
-		failure_set(&m->reading->failure, -EIO, UPATCH_E_WORKER,
-			    "the reader was stuck or died over it");
-		scan_target_in(m, m->reading, READ_RETRY_US);
+		error.pid = m->reading->process.pid;
+		miss(m, m->reading, &error);
 	}
 	end_reading(m);
 }
@@ -342,7 +376,7 @@ static void on_fork(struct manager *m, pid_t pid, pid_t parent_pid)
 	if (!target)
 		return;
 	if (!parent) {
-		queue_at_end(m, target);
+		scan_target(m, target);
 		return;
 	}
 	target->is_kernel_thread = parent->is_kernel_thread;
@@ -370,6 +404,7 @@ static void on_exec(struct manager *m, pid_t pid)
 	}
 	target->is_young = true;
 	target->step = 0;
+	target->misses = 0;
 	look_in(m, target, FIRST_LOOK_US);
 }
 
@@ -432,13 +467,13 @@ void scan_all(struct manager *m)
 	struct dirent *entry;
 
 	TARGET_FOREACH(&m->targets, i, target, next)
-	queue_at_end(m, target);
+	scan_target(m, target);
 	while (dir && (entry = readdir(dir))) {
 		pid_t pid = parse_pid(entry->d_name);
 		struct target *target = pid ? get_target(m, pid) : NULL;
 
 		if (target)
-			queue_at_end(m, target);
+			scan_target(m, target);
 	}
 	manager_wake(m);
 }

@@ -8,6 +8,10 @@
 #include "manager_private.h"
 #include "watcher.h"
 
+enum {
+	UNREADABLE_MAX = 16, /* processes that are named */
+};
+
 const char *status_state_name(enum status_state state)
 {
 	static const char *const names[] = {
@@ -276,11 +280,23 @@ static int fill_sums(const struct manager *m, struct status *status)
 
 /* --- problems ---------------------------------------------------------------------------------- */
 
+/* Those that are in no entry, for nothing is known of them. */
+static void add_unreadable(const struct manager *m, struct status *status,
+			   const struct upatch_error **problems)
+{
+	size_t nr = 0;
+
+	TARGET_FOREACH(&m->targets, i, target, next)
+	if (!target->is_known && target->failure.error.message && nr++ < UNREADABLE_MAX)
+		problems[status->nr_problems++] = &target->failure.error;
+}
+
 static int fill_problems(const struct manager *m, struct status *status)
 {
 	const struct failure *const failures[] = { &m->config_failure, &m->journal_failure,
 						   &m->watcher_failure };
-	const struct upatch_error **problems = calloc(m->patches.nr + 3, sizeof(*problems));
+	const struct upatch_error **problems =
+		calloc(m->patches.nr + 3 + UNREADABLE_MAX, sizeof(*problems));
 
 	status->problems = problems;
 	if (!problems)
@@ -291,6 +307,7 @@ static int fill_problems(const struct manager *m, struct status *status)
 	for (size_t i = 0; i < m->patches.nr; i++)
 		if (m->patches.public[i].error)
 			problems[status->nr_problems++] = m->patches.public[i].error;
+	add_unreadable(m, status, problems);
 	return 0;
 }
 

@@ -96,7 +96,7 @@ struct status_cve {
 struct status {
 	size_t nr_known;     /* processes of the host that are not kernel threads */
 	size_t nr_unmatched; /* of these, no patch is for them: known = unmatched + nr_processes */
-	size_t nr_pending;   /* of these, not looked at yet; counted as unmatched */
+	size_t nr_pending; /* not looked at yet, or in vain: see problems; unmatched unless known before */
 	struct status_counts counts;
 	const struct status_process *processes; /* with at least one entry, by PID */
 	size_t nr_processes;
@@ -107,7 +107,7 @@ struct status {
 	bool is_settled;     /* nothing is queued, at work or unread */
 	const char *watcher; /* what tells of new processes: "proc-connector", "rescan" */
 	const struct upatch_error *const
-		*problems; /* with files, watcher, store: what needs an admin */
+		*problems; /* with files, watcher, store, looks: what needs an admin */
 	size_t nr_problems;
 	/* Since the daemon began, of what it did by itself. */
 	uint64_t nr_operations;

@@ -49,7 +49,8 @@ struct target {
 	bool is_to_work;	/* in the queue of work */
 	bool is_young;		/* has begun a program; its libraries may be missing yet */
 	unsigned int step;	/* looks at it since then */
-	struct failure failure; /* why its record cannot be read */
+	struct failure failure; /* why it, or its record, cannot be looked at */
+	unsigned int misses;	/* looks in a row that could not, and may yet */
 	struct target_entry *entries;
 	size_t nr_entries;
 	struct operation *op; /* at work, or NULL */

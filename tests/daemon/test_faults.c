@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void write_config(struct fixture *f, const char *text)
@@ -110,6 +112,45 @@ static void test_who_is_forked_before_the_parent_is_decided_on_is_found(void **s
 	fixture_await_count(f, "settled", 1);
 	assert_int_equal(fixture_count(f, "patched"), 6);
 	assert_ask(f, "ok", "check");
+}
+
+/* It is not taken for one that no patch concerns, and it is not forgotten. */
+static void test_who_cannot_be_looked_at_is_named_and_tried_again(void **state)
+{
+	struct fixture *f = *state;
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	fixture_await_count(f, "settled", 1);
+	assert_int_equal(signal_workers(f, SIGSTOP), 1); /* the reader, who is stuck then */
+	(void)fixture_spawn(f, 'a');
+	fixture_await_count(f, "problems", 1);
+	assert_true(fixture_count(f, "unread") > 0);
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	fixture_await_count(f, "problems", 0);
+	assert_ask(f, "ok", "check");
+}
+
+static void test_a_record_that_cannot_be_read_now_is_read_later(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+	pid_t pid = f->slots[slot].pid;
+	char question[32];
+
+	fixture_start_daemon(f);
+	fixture_await_answers(f);
+	assert_int_equal(ptrace(PTRACE_SEIZE, pid, 0, 0), 0);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	(void)snprintf(question, sizeof(question), "entry %d own", (int)pid);
+	fixture_await_answer(f, "waiting traced -", question);
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, pid, 0, 0), 0);
+	assert_int_equal(waitpid(pid, NULL, __WALL), pid);
+	assert_int_equal(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	fixture_await_answer(f, "patched none -", question);
 }
 
 static void test_stuck_workers_are_replaced_at_their_deadline(void **state)
@@ -226,6 +267,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, fixture_setup, fixture_teardown)
 		TEST(stuck_workers_are_replaced_at_their_deadline),
 		TEST(who_is_forked_before_the_parent_is_decided_on_is_found),
+		TEST(who_cannot_be_looked_at_is_named_and_tried_again),
+		TEST(a_record_that_cannot_be_read_now_is_read_later),
 		TEST(workers_that_die_leave_nothing_behind),
 		TEST(a_half_written_patch_is_named_and_the_others_go_on),
 		TEST(a_stranger_in_the_store_is_removed),

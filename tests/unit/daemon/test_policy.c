@@ -258,6 +258,9 @@ static void test_back_off_grows_and_is_bounded(void **state)
 	assert_int_equal(policy_backoff_ms(1), 50);
 	assert_int_equal(policy_backoff_ms(2), 100);
 	assert_int_equal(policy_backoff_ms(1000000), 30000);
+	assert_int_equal(policy_look_ms(1), 1000);
+	assert_int_equal(policy_look_ms(2), 2000);
+	assert_int_equal(policy_look_ms(1000), 600000);
 }
 
 /* A name without an ID, from a journal of old: whoever was meant, it is nobody now. */
