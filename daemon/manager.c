@@ -65,6 +65,12 @@ static const struct patchset_item *drop_in_of(const struct manager *m, const cha
 
 static int rebuild(struct manager *m, struct failure *f);
 
+/* A damaged journal stays as it is until an admin has looked at it. */
+static int check_writable(const struct manager *m, struct failure *f)
+{
+	return m->journal_failure.error.message ? failure_copy(f, &m->journal_failure.error) : 0;
+}
+
 /* A disabled patch that is in no process any more need not be remembered. */
 static void forget_disabled(struct manager *m)
 {
@@ -74,7 +80,7 @@ static void forget_disabled(struct manager *m)
 	m->is_tidy = true;
 	for (size_t i = 0; i < m->desired.nr; i++)
 		has_disabled |= !m->desired.patches[i].is_enabled;
-	if (!has_disabled)
+	if (!has_disabled || check_writable(m, NULL) < 0)
 		return;
 	if (desired_copy(&m->desired, &desired) < 0)
 		return;
@@ -230,11 +236,6 @@ static int enable_staged(struct manager *m, const char *staged, const char *name
 	return r;
 }
 
-static int check_writable(const struct manager *m, struct failure *f)
-{
-	return m->journal_failure.error.message ? failure_copy(f, &m->journal_failure.error) : 0;
-}
-
 int manager_enable(struct manager *m, int fd, const char *label, const struct rule *rule,
 		   struct failure *f, const char **ret_name)
 {
@@ -366,10 +367,12 @@ static int disable_removed(struct manager *m, const struct patchset *before, str
 	}
 	if (!has_some)
 		return 0;
-	r = commit(m, &desired, NULL, f);
+	r = check_writable(m, f);
+	if (r >= 0)
+		r = commit(m, &desired, NULL, f);
 	if (r >= 0)
 		return r;
-	/* A full disk: it is done all the same, and written with the next change. */
+	/* A full disk, or a damaged journal: it is done all the same, and written with the next change. */
 	desired_deinit(&m->desired);
 	m->desired = desired;
 	desired = (struct desired){};

@@ -250,6 +250,15 @@ static int write_new(const char *path, const char *text, size_t size, struct fai
 	return 0;
 }
 
+/* What is refused has not happened, also when the next start reads it. */
+static void put_back(const struct journal_paths *paths)
+{
+	if (rename(paths->old, paths->now) == 0)
+		(void)link(paths->now, paths->old); /* a second name, as before */
+	else
+		(void)unlink(paths->now); /* there was none */
+}
+
 int store_write_journal(const struct store *store, const struct desired *desired, struct failure *f)
 {
 	_cleanup_(paths_deinit) struct journal_paths paths;
@@ -271,7 +280,10 @@ int store_write_journal(const struct store *store, const struct desired *desired
 		(void)unlink(paths.new); /* else it is overwritten by the next */
 		return r;
 	}
-	return flush_folder(store->root, f);
+	r = flush_folder(store->root, f);
+	if (r < 0)
+		put_back(&paths);
+	return r;
 }
 
 static int read_one(const char *path, struct desired *ret, struct failure *f)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -261,6 +262,35 @@ static void test_a_half_written_journal_is_named_and_the_one_before_counts(void 
 	assert_non_null(strstr(fixture_ask(f, "disable own"), "journal"));
 }
 
+/* Nor does the daemon write over it by itself: a section that goes is acted upon, and not recorded. */
+static void test_a_damaged_journal_stays_for_the_admin_to_see(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+	char config[128], journal[128], text[256];
+	struct stat st;
+
+	(void)snprintf(config, sizeof(config), "%s/upatchd.conf", f->session->config);
+	(void)snprintf(journal, sizeof(journal), "%s/journal", f->session->state);
+	(void)snprintf(text, sizeof(text), "[Patch]\nFile=%s\n", fixture_patch(f, "own"));
+	write_config(f, text);
+	fixture_start_daemon(f);
+	f->is_own_enabled = true;
+	fixture_await_answers(f);
+	fixture_kill_daemon(f);
+	assert_int_equal(truncate(journal, 20), 0);
+	fixture_start_daemon(f);
+	fixture_await_count(f, "patched", 1);
+	assert_int_equal(unlink(config), 0);
+	assert_non_null(strstr(fixture_ask(f, "reload"), "refused config"));
+	f->is_own_enabled = false;
+	fixture_await_answers(f);
+	fixture_await_count(f, "settled", 1);
+	assert_int_equal(stat(journal, &st), 0);
+	assert_int_equal(st.st_size, 20);
+	assert_int_equal(f->slots[slot].own, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +303,7 @@ int main(void)
 		TEST(a_half_written_patch_is_named_and_the_others_go_on),
 		TEST(a_stranger_in_the_store_is_removed),
 		TEST(a_half_written_journal_is_named_and_the_one_before_counts),
+		TEST(a_damaged_journal_stays_for_the_admin_to_see),
 #undef TEST
 	};
 

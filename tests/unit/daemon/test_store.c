@@ -6,12 +6,14 @@
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <upatch/error.h>
 
@@ -19,6 +21,20 @@
 
 #include "desired.h"
 #include "failure.h"
+
+/* In the place of libc's: folders cannot be flushed while this is set. */
+static bool is_failing;
+
+int fsync(int fd)
+{
+	struct stat st;
+
+	if (is_failing && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_fsync, fd);
+}
 
 struct scene {
 	char dir[64];
@@ -169,6 +185,25 @@ static void test_a_user_that_nobody_knows_is_read_as_written(void **state)
 	desired_deinit(&desired);
 }
 
+static void test_a_write_that_is_refused_has_not_happened(void **state)
+{
+	struct scene *s = *state;
+	struct desired desired = {};
+	struct failure f = {};
+
+	is_failing = true;
+	assert_int_equal(store_write_journal(&s->store, &desired, &f), -EIO);
+	assert_int_equal(f.error.reason, UPATCH_E_IO);
+	assert_true(access(path_in(s, "journal"), F_OK) < 0);
+	is_failing = false;
+	write_patches(s, 2);
+	is_failing = true;
+	assert_int_equal(store_write_journal(&s->store, &desired, &f), -EIO);
+	is_failing = false;
+	assert_patches(s, 2, STORE_READ);
+	failure_clear(&f);
+}
+
 static void test_without_any_whole_journal_it_fails_and_names_it(void **state)
 {
 	struct scene *s = *state;
@@ -241,6 +276,7 @@ int main(void)
 		TEST(a_damaged_journal_is_told_from_a_whole_one),
 		TEST(the_journal_before_takes_the_place_of_a_damaged_one),
 		TEST(a_user_that_nobody_knows_is_read_as_written),
+		TEST(a_write_that_is_refused_has_not_happened),
 		TEST(without_any_whole_journal_it_fails_and_names_it),
 		TEST(a_patch_file_is_kept_and_garbage_goes),
 		TEST(a_name_that_leaves_the_folder_is_refused),
