@@ -100,6 +100,8 @@ int bus_listen(struct bus *bus, int fd, const char *path)
 	if (fd < 0)
 		return fd;
 	r = sd_event_add_io(bus->event, &bus->listener, fd, EPOLLIN, on_client, bus);
+	if (r >= 0)
+		r = sd_event_source_set_priority(bus->listener, BUS_PRIORITY);
 	if (r < 0) {
 		(void)close(fd); /* nobody was served */
 		return r;

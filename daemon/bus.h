@@ -31,6 +31,8 @@ enum {
 	BUS_CALLS_RUNNING_MAX = 8,   /* with a worker, or with the manager */
 	BUS_CALLS_RUNNING_OF_USER_MAX = 4,
 	BUS_UNREAD_MAX = 256, /* messages that a client has not read yet */
+	/* In the loop: clients, a message each, and the manager's work take turns. */
+	BUS_PRIORITY = MANAGER_PRIORITY,
 };
 
 /* What the properties show. Made from the manager's status, and kept until something changes. */

@@ -94,6 +94,14 @@ static int check_limits(const struct bus *bus, const struct bus_link *link)
 	return 0;
 }
 
+/* Also what sd-bus answers by itself, such as Ping, is answered only to who reads. */
+static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	if (!sd_bus_message_is_method_call(message, NULL, NULL) || bus_link_has_room(userdata))
+		return 0;
+	return 1; /* he is gone, and wants no answer */
+}
+
 static int start_private(struct bus_link *link, int fd)
 {
 	sd_id128_t id;
@@ -114,9 +122,11 @@ static int start_private(struct bus_link *link, int fd)
 	if (r >= 0)
 		r = sd_bus_start(link->connection);
 	if (r >= 0)
-		r = sd_bus_attach_event(link->connection, link->bus->event, 0);
+		r = sd_bus_attach_event(link->connection, link->bus->event, BUS_PRIORITY);
 	if (r >= 0)
 		r = watch_end(link);
+	if (r >= 0)
+		r = sd_bus_add_filter(link->connection, NULL, on_message, link);
 	return r < 0 ? r : bus_manager_serve(link);
 }
 
@@ -200,7 +210,7 @@ int bus_link_new_system(struct bus *bus, const char *address, struct bus_link **
 	if (r >= 0)
 		r = sd_bus_start(link->connection);
 	if (r >= 0)
-		r = sd_bus_attach_event(link->connection, bus->event, 0);
+		r = sd_bus_attach_event(link->connection, bus->event, BUS_PRIORITY);
 	if (r >= 0)
 		r = watch_end(link);
 	if (r >= 0)

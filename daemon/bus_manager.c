@@ -479,8 +479,6 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	_cleanup_(failure_clear) struct failure f = {};
 	int r = -ENOSYS;
 
-	if (!bus_link_has_room(userdata))
-		return 1; /* he is gone, and wants no answer */
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
 		if (strcmp(methods[i].member, sd_bus_message_get_member(m)) == 0)
 			r = methods[i].call(m, userdata, &f);

@@ -447,9 +447,8 @@ static int start(struct manager *m, const struct manager_options *options, struc
 		r = wire_init(&m->wire);
 	if (r >= 0)
 		r = sd_event_add_defer(m->event, &m->defer, on_defer, m);
-	/* After everything that came in: one turn gathers what several messages ask for. */
 	if (r >= 0)
-		r = sd_event_source_set_priority(m->defer, 10);
+		r = sd_event_source_set_priority(m->defer, MANAGER_PRIORITY);
 	if (r >= 0)
 		r = pool_new(m->event, options->program, &m->pool);
 	if (r < 0)

@@ -31,6 +31,14 @@
 
 struct manager;
 
+enum {
+	/*
+	 * Of its work, in the loop: after everything it hears of processes, so that one turn gathers
+	 * what several messages ask for. Who can be kept busy from outside must not come before it.
+	 */
+	MANAGER_PRIORITY = 10,
+};
+
 /* All borrowed for the call of manager_new(). */
 struct manager_options {
 	const char *config_root;  /* "/etc/upatch" */

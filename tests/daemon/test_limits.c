@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -250,7 +251,8 @@ static size_t put_field(unsigned char *frame, size_t at, unsigned char code, cha
 }
 
 /* A call without arguments, as bytes: D-Bus Specification, "Message Format". */
-static size_t make_frame(unsigned char *frame, uint32_t serial, const char *member)
+static size_t make_frame(unsigned char *frame, uint32_t serial, const char *interface,
+			 const char *member)
 {
 	uint32_t fields;
 	size_t at = 16;
@@ -258,7 +260,7 @@ static size_t make_frame(unsigned char *frame, uint32_t serial, const char *memb
 	memcpy(frame, (const unsigned char[]){ 'l', 1, 0, 1, 0, 0, 0, 0 }, 8);
 	memcpy(frame + 8, &serial, 4);
 	at = put_field(frame, at, 1, 'o', UPATCH_BUS_PATH);
-	at = put_field(frame, at, 2, 's', UPATCH_BUS_INTERFACE);
+	at = put_field(frame, at, 2, 's', interface);
 	at = put_field(frame, at, 3, 's', member);
 	fields = (uint32_t)at - 16;
 	memcpy(frame + 12, &fields, 4);
@@ -267,10 +269,86 @@ static size_t make_frame(unsigned char *frame, uint32_t serial, const char *memb
 	return at;
 }
 
-/* A client that asks and asks, and does not read one answer. */
-static void test_client_that_never_reads_is_dropped(void **state)
+enum {
+	FLOODERS = 6,
+	FLOOD_AHEAD = 400, /* calls that are not answered yet; more, and the daemon drops it */
+};
+
+/* Asks without end, reads what it is answered, and never lets the daemon run out of questions. */
+static void flood(int fd)
+{
+	static unsigned char frames[128 * FLOOD_AHEAD], answers[128 * FLOOD_AHEAD];
+	size_t answer = 0; /* its length: all are of the same */
+	size_t asked = 0, got = 0;
+	uint32_t serial = 1;
+	ssize_t r = 1;
+
+	while (r > 0) {
+		size_t ahead = answer ? asked - got / answer : asked;
+		size_t length = 0;
+
+		for (; ahead < (answer ? FLOOD_AHEAD : 1); ahead++, asked++)
+			length += make_frame(frames + length, serial++, "org.freedesktop.DBus.Peer",
+					     "Ping");
+		if (length > 0 && send(fd, frames, length, MSG_NOSIGNAL) != (ssize_t)length)
+			return;
+		r = recv(fd, answers, sizeof(answers), 0);
+		got += r > 0 ? (size_t)r : 0;
+		answer = answer ?: got;
+	}
+}
+
+static pid_t start_flooder(struct session *session)
+{
+	int fd = connect_raw(session);
+	pid_t pid;
+
+	authenticate(fd);
+	assert_served(session); /* what was said is read by now */
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		flood(fd);
+		_exit(1);
+	}
+	close(fd);
+	return pid;
+}
+
+/* What only the manager can do is done while clients keep the daemon as busy as they can. */
+static void test_flood_of_messages_does_not_stop_the_managers_work(void **state)
 {
 	struct session *session = *state;
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	pid_t flooders[FLOODERS];
+	sd_bus *client;
+	pid_t pid;
+
+	session_start(session);
+	pid = session_spawn(session, getenv("HOLDER"));
+	client = session_client(session);
+	for (int i = 0; i < FLOODERS; i++)
+		flooders[i] = start_flooder(session);
+	assert_true(sd_bus_set_method_call_timeout(client, 10 * 1000 * 1000) >= 0);
+	for (int i = 0; i < 3; i++) {
+		if (sd_bus_call_method(client, UPATCH_BUS_NAME, UPATCH_BUS_PATH,
+				       UPATCH_BUS_INTERFACE, "Wait", &error, NULL, "ua{sv}",
+				       (uint32_t)pid, 0) < 0)
+			fail_msg("the manager does not come to its work: %s", error.message);
+	}
+	for (int i = 0; i < FLOODERS; i++) {
+		/* It has been at it all the time, and was not dropped. */
+		assert_int_equal(waitpid(flooders[i], NULL, WNOHANG), 0);
+		assert_int_equal(kill(flooders[i], SIGKILL), 0);
+		assert_int_equal(waitpid(flooders[i], NULL, 0), flooders[i]);
+	}
+	session_stop(session);
+}
+
+/* A client that asks and asks, and does not read one answer. */
+static void drop_by(struct session *session, const char *interface, const char *member)
+{
 	char culprit[64];
 	ssize_t r = 0;
 	int fd;
@@ -281,7 +359,7 @@ static void test_client_that_never_reads_is_dropped(void **state)
 	for (uint32_t serial = 1; r >= 0 && serial < 200000; serial++) {
 		unsigned char frame[512];
 
-		r = send(fd, frame, make_frame(frame, serial, "HostStatus"), MSG_NOSIGNAL);
+		r = send(fd, frame, make_frame(frame, serial, interface, member), MSG_NOSIGNAL);
 		if (serial % 500 == 0)
 			assert_served(session);
 	}
@@ -293,6 +371,17 @@ static void test_client_that_never_reads_is_dropped(void **state)
 	assert_served(session);
 	close(fd);
 	session_stop(session);
+}
+
+static void test_client_that_never_reads_is_dropped(void **state)
+{
+	drop_by(*state, UPATCH_BUS_INTERFACE, "HostStatus");
+}
+
+/* Answers that the D-Bus library gives by itself pile up like ours. */
+static void test_client_that_never_reads_what_ping_gives_is_dropped(void **state)
+{
+	drop_by(*state, "org.freedesktop.DBus.Peer", "Ping");
 }
 
 /* As nobody: connections until one is refused; root is served all the while. */
@@ -335,7 +424,9 @@ int main(void)
 		session_test(test_garbage_ends_its_own_connection_only),
 		session_test(test_message_that_is_too_long_ends_its_connection),
 		session_test(test_calls_beyond_the_limit_are_refused_by_name),
+		session_test(test_flood_of_messages_does_not_stop_the_managers_work),
 		session_test(test_client_that_never_reads_is_dropped),
+		session_test(test_client_that_never_reads_what_ping_gives_is_dropped),
 		session_test(test_connections_of_one_user_are_limited),
 	};
 
