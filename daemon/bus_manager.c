@@ -21,8 +21,12 @@ enum {
 	TIMEOUT_MAX_MS = 3600000,
 };
 
-/* Options that methods take as a{sv}; each method says which of them it knows. */
+/*
+ * Options that methods take as a{sv}; each method says which of them it knows. Those that know none yet
+ * take them, too: a signature cannot be changed when there are clients.
+ */
 enum option {
+	NO_OPTIONS = 0,
 	OPTION_TIMEOUT = 1,
 	OPTION_NO_WAIT = 2,
 	OPTION_SCAN_MEMORY = 4,
@@ -137,11 +141,10 @@ static int change(sd_bus_message *m, struct bus_link *link, struct manager_reque
 		.patch_fd = change->patch_fd,
 		.change = change,
 	};
-	struct options options = { .timeout_ms = DEFAULT_TIMEOUT_MS };
-	int r = 0;
+	struct options options;
+	int r;
 
-	if (known)
-		r = read_options(m, known, &options, f);
+	r = read_options(m, known, &options, f);
 	if (r < 0)
 		return r;
 	change->flags = library_flags(&options);
@@ -187,7 +190,7 @@ static int call_force(sd_bus_message *m, struct bus_link *link, struct failure *
 	int r;
 
 	r = read_pid(m, &request.pid, f);
-	return r < 0 ? r : change(m, link, &request, 0, f);
+	return r < 0 ? r : change(m, link, &request, NO_OPTIONS, f);
 }
 
 static int call_gc(sd_bus_message *m, struct bus_link *link, struct failure *f)
@@ -196,7 +199,7 @@ static int call_gc(sd_bus_message *m, struct bus_link *link, struct failure *f)
 	int r;
 
 	r = read_pid(m, &request.pid, f);
-	return r < 0 ? r : change(m, link, &request, 0, f);
+	return r < 0 ? r : change(m, link, &request, NO_OPTIONS, f);
 }
 
 /* --- verbs that look at a target ------------------------------------------------------------- */
@@ -213,12 +216,15 @@ static int call_check(sd_bus_message *m, struct bus_link *link, struct failure *
 {
 	static const char *const args[] = { BUS_CALL_PATCH, NULL };
 	struct bus_request request = { .verb = "check", .args = args };
+	struct options options;
 	const char *label;
 	int r;
 
 	r = read_pid(m, &request.pid, f);
 	if (r >= 0)
 		r = sd_bus_message_read(m, "hs", &request.patch_fd, &label);
+	if (r >= 0)
+		r = read_options(m, NO_OPTIONS, &options, f);
 	return r < 0 ? r : look(m, link, &request, f);
 }
 
@@ -242,9 +248,12 @@ static int call_threads(sd_bus_message *m, struct bus_link *link, struct failure
 static int call_status(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
 	struct bus_request request = { .verb = "status", .patch_fd = -1 };
+	struct options options;
 	int r;
 
 	r = read_pid(m, &request.pid, f);
+	if (r >= 0)
+		r = read_options(m, NO_OPTIONS, &options, f);
 	return r < 0 ? r : look(m, link, &request, f);
 }
 
@@ -267,12 +276,13 @@ static int read_rule(sd_bus_message *m, struct rule *rule, struct failure *f)
 	r = sd_bus_message_enter_container(m, 'a', "(ss)");
 	while (r >= 0 && (r = sd_bus_message_read(m, "(ss)", &key, &value)) > 0)
 		r = rule_add(rule, key, value, f);
-	return r;
+	return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
 static int enable(struct bus *bus, sd_bus_message *m, struct failure *f, const char **ret)
 {
 	_cleanup_(rule_deinit) struct rule rule = {};
+	struct options options;
 	const char *label;
 	int fd;
 	int r;
@@ -282,6 +292,8 @@ static int enable(struct bus *bus, sd_bus_message *m, struct failure *f, const c
 		r = sd_bus_message_read(m, "hs", &fd, &label);
 	if (r >= 0)
 		r = read_rule(m, &rule, f);
+	if (r >= 0)
+		r = read_options(m, NO_OPTIONS, &options, f);
 	if (r >= 0)
 		r = bus_call_check_file(fd, f);
 	if (r >= 0)
@@ -309,12 +321,15 @@ static int run_enable(sd_bus_message *m, struct bus_link *link, struct failure *
 
 static int run_disable(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
+	struct options options;
 	const char *name;
 	int r;
 
 	r = sd_bus_message_rewind(m, 1);
 	if (r >= 0)
 		r = sd_bus_message_read(m, "s", &name);
+	if (r >= 0)
+		r = read_options(m, NO_OPTIONS, &options, f);
 	if (r < 0)
 		return r;
 	r = manager_disable(link->bus->manager, name, f);
@@ -496,10 +511,12 @@ static int on_method(sd_bus_message *m, void *userdata, sd_bus_error *error)
 
 static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_VTABLE_START(0),
-	METHOD("EnablePatch", "hsa(ss)",
-	       SD_BUS_PARAM(patch) SD_BUS_PARAM(label) SD_BUS_PARAM(conditions), "s",
+	METHOD("EnablePatch", "hsa(ss)a{sv}",
+	       SD_BUS_PARAM(patch) SD_BUS_PARAM(label) SD_BUS_PARAM(conditions)
+		       SD_BUS_PARAM(options),
+	       "s", SD_BUS_PARAM(report)),
+	METHOD("DisablePatch", "sa{sv}", SD_BUS_PARAM(name) SD_BUS_PARAM(options), "s",
 	       SD_BUS_PARAM(report)),
-	METHOD("DisablePatch", "s", SD_BUS_PARAM(name), "s", SD_BUS_PARAM(report)),
 	METHOD("ListPatches", "", NONE, "s", SD_BUS_PARAM(report)),
 	METHOD("HostStatus", "", NONE, "s", SD_BUS_PARAM(report)),
 	METHOD("Reload", "", NONE, "s", SD_BUS_PARAM(report)),
@@ -511,13 +528,16 @@ static const sd_bus_vtable manager_vtable[] = {
 	       SD_BUS_PARAM(report)),
 	METHOD("Wait", "ua{sv}", SD_BUS_PARAM(pid) SD_BUS_PARAM(options), "s",
 	       SD_BUS_PARAM(report)),
-	METHOD("Force", "u", SD_BUS_PARAM(pid), "s", SD_BUS_PARAM(report)),
-	METHOD("Gc", "u", SD_BUS_PARAM(pid), "s", SD_BUS_PARAM(report)),
-	METHOD("Check", "uhs", SD_BUS_PARAM(pid) SD_BUS_PARAM(patch) SD_BUS_PARAM(label), "s",
+	METHOD("Force", "ua{sv}", SD_BUS_PARAM(pid) SD_BUS_PARAM(options), "s",
+	       SD_BUS_PARAM(report)),
+	METHOD("Gc", "ua{sv}", SD_BUS_PARAM(pid) SD_BUS_PARAM(options), "s", SD_BUS_PARAM(report)),
+	METHOD("Check", "uhsa{sv}",
+	       SD_BUS_PARAM(pid) SD_BUS_PARAM(patch) SD_BUS_PARAM(label) SD_BUS_PARAM(options), "s",
 	       SD_BUS_PARAM(report)),
 	METHOD("Threads", "ua{sv}", SD_BUS_PARAM(pid) SD_BUS_PARAM(options), "s",
 	       SD_BUS_PARAM(report)),
-	METHOD("Status", "u", SD_BUS_PARAM(pid), "s", SD_BUS_PARAM(report)),
+	METHOD("Status", "ua{sv}", SD_BUS_PARAM(pid) SD_BUS_PARAM(options), "s",
+	       SD_BUS_PARAM(report)),
 	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Patches", "as", get_patches, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
 	SD_BUS_PROPERTY("Counts", "a{su}", get_counts, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

@@ -232,8 +232,8 @@ static struct json_object *check_by_daemon(struct cli *cli, const struct check_s
 	struct json_object *row = NULL;
 	int r;
 
-	r = remote_report(cli, &call, &report, "uhs", (uint32_t)pid, settings->patch_fd,
-			  settings->path);
+	r = remote_report(cli, &call, &report, "uhsa{sv}", (uint32_t)pid, settings->patch_fd,
+			  settings->path, 0);
 	if (r >= 0)
 		row = remote_take(cli, report, "results");
 	if (!row) {

@@ -203,7 +203,9 @@ static int fill_enable(sd_bus_message *message, const void *userdata)
 	for (size_t i = 0; r >= 0 && i < settings->nr; i++)
 		r = sd_bus_message_append(message, "(ss)", settings->conditions[i].key,
 					  settings->conditions[i].value);
-	return r < 0 ? r : sd_bus_message_close_container(message);
+	if (r >= 0)
+		r = sd_bus_message_close_container(message);
+	return r < 0 ? r : sd_bus_message_append(message, "a{sv}", 0);
 }
 
 int verb_enable(int argc, char *argv[], void *userdata)
@@ -248,7 +250,7 @@ int verb_disable(int argc, char *argv[], void *userdata)
 	r = args_operand(cli, argc, argv, "the name of the patch", &name);
 	if (r < 0)
 		return r;
-	r = remote_report(cli, &call, &report, "s", name);
+	r = remote_report(cli, &call, &report, "sa{sv}", name, 0);
 	take_state(cli, r, report);
 	return r;
 }

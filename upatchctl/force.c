@@ -185,7 +185,7 @@ static struct json_object *force_by_daemon(struct cli *cli, pid_t pid, bool is_y
 		cli_worsen(cli, UPATCH_EXIT_NOTHING); /* the answer was no */
 		return row;
 	}
-	r = remote_report(cli, &call, &report, "u", (uint32_t)pid);
+	r = remote_report(cli, &call, &report, "ua{sv}", (uint32_t)pid, 0);
 	if (r >= 0)
 		row = remote_take(cli, report, "results");
 	if (!row) {

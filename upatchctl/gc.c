@@ -87,7 +87,7 @@ static struct json_object *gc_by_daemon(struct cli *cli, pid_t pid)
 	struct json_object *row = NULL;
 	int r;
 
-	r = remote_report(cli, &call, &report, "u", (uint32_t)pid);
+	r = remote_report(cli, &call, &report, "ua{sv}", (uint32_t)pid, 0);
 	if (r >= 0)
 		row = remote_take(cli, report, "results");
 	if (!row) {

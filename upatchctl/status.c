@@ -268,7 +268,7 @@ static void status_by_daemon(struct cli *cli, struct json_object *processes, pid
 	struct json_object *report = NULL;
 	struct json_object *process;
 
-	if (remote_report(cli, &call, &report, "u", (uint32_t)pid) < 0) {
+	if (remote_report(cli, &call, &report, "ua{sv}", (uint32_t)pid, 0) < 0) {
 		remote_fail(cli);
 		return;
 	}

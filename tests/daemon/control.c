@@ -118,12 +118,13 @@ static sd_bus_message *new_change(struct request *request)
 		return new_call(request->session, "Reload");
 	if (strcmp(request->words[0], "disable") == 0) {
 		call = new_call(request->session, "DisablePatch");
-		assert_true(sd_bus_message_append(call, "s", request->words[1]) >= 0);
+		assert_true(sd_bus_message_append(call, "sa{sv}", request->words[1], 0) >= 0);
 		return call;
 	}
 	call = new_call(request->session, "EnablePatch");
 	append_file(call, request->words[1]);
 	append_conditions(call, request->words + 2, request->nr - 2);
+	assert_true(sd_bus_message_append(call, "a{sv}", 0) >= 0);
 	return call;
 }
 
@@ -167,7 +168,7 @@ static void run_verb(struct request *request)
 	static const struct {
 		const char *verb;
 		const char *method;
-		bool has_options;
+		bool has_timeout;
 	} verbs[] = {
 		{ "apply", "Apply", true },  { "revert", "Revert", true }, { "wait", "Wait", true },
 		{ "force", "Force", false }, { "gc", "Gc", false },
@@ -186,7 +187,9 @@ static void run_verb(struct request *request)
 		append_file(call, request->words[2]);
 	if (strcmp(request->words[0], "revert") == 0)
 		assert_true(sd_bus_message_append(call, "s", request->words[2]) >= 0);
-	if (verbs[i].has_options)
+	if (!verbs[i].has_timeout)
+		assert_true(sd_bus_message_append(call, "a{sv}", 0) >= 0);
+	else
 		assert_true(sd_bus_message_append(call, "a{sv}", 1, "timeout-ms", "u",
 						  (uint32_t)TIMEOUT_MS) >= 0);
 	report = call_for_report(request, call, "");

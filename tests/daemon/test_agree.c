@@ -228,7 +228,7 @@ static struct json_object *ask_busctl(struct world *w)
 
 	snprintf(command, sizeof(command),
 		 "DBUS_SYSTEM_BUS_ADDRESS='%s' busctl --system --json=short call " UPATCH_BUS_NAME
-		 " " UPATCH_BUS_PATH " " UPATCH_BUS_INTERFACE " Status u %s",
+		 " " UPATCH_BUS_PATH " " UPATCH_BUS_INTERFACE " Status 'ua{sv}' %s 0",
 		 w->session->address, w->pid_text);
 	f = popen(command, "re");
 	assert_non_null(f);

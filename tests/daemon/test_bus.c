@@ -34,9 +34,9 @@ static void test_malformed_calls_name_the_culprit(void **state)
 	session_start(session);
 	assert_refused(session, "Status", SD_BUS_ERROR_INVALID_ARGS, "Status", "s", "one");
 	assert_refused(session, "Nonsense", SD_BUS_ERROR_UNKNOWN_METHOD, "Nonsense", NULL);
-	assert_refused(session, "Status", "org.upatch.Error.Usage", "0 is no PID", "u", 0);
-	assert_refused(session, "Status", "org.upatch.Error.Usage", "4294967295 is no PID", "u",
-		       UINT32_MAX);
+	assert_refused(session, "Status", "org.upatch.Error.Usage", "0 is no PID", "ua{sv}", 0, 0);
+	assert_refused(session, "Status", "org.upatch.Error.Usage", "4294967295 is no PID",
+		       "ua{sv}", UINT32_MAX, 0);
 	assert_refused(session, "Wait", "org.upatch.Error.Usage", "Wait has no option 'speed'",
 		       "ua{sv}", (uint32_t)getpid(), 1, "speed", "u", 3);
 	assert_refused(session, "Threads", "org.upatch.Error.Usage", "no option 'no-wait'",
@@ -46,10 +46,34 @@ static void test_malformed_calls_name_the_culprit(void **state)
 		       "timeout-ms", "s", "soon");
 	assert_refused(session, "Wait", "org.upatch.Error.Usage", "'timeout-ms': 4000000000",
 		       "ua{sv}", (uint32_t)getpid(), 1, "timeout-ms", "u", 4000000000u);
-	assert_refused(session, "Status", "org.upatch.Error.NoProcess", "process 99999999", "u",
-		       99999999);
-	assert_refused(session, "DisablePatch", "org.upatch.Error.NotApplied", "'../../etc'", "s",
-		       "../../etc");
+	assert_refused(session, "Status", "org.upatch.Error.NoProcess", "process 99999999",
+		       "ua{sv}", 99999999, 0);
+	assert_refused(session, "DisablePatch", "org.upatch.Error.NotApplied", "'../../etc'",
+		       "sa{sv}", "../../etc", 0);
+	session_stop(session);
+}
+
+/* What is added to the API one day is an option: none is ignored by a daemon that does not know it. */
+static void test_every_verb_refuses_options_that_it_does_not_know(void **state)
+{
+	static const char *const on_process[] = { "Force", "Gc", "Status", "Threads", "Wait" };
+	struct session *session = *state;
+	const char *program = getenv("PROGRAM");
+	int fd = open(program, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	session_start(session);
+	for (size_t i = 0; i < sizeof(on_process) / sizeof(on_process[0]); i++)
+		assert_refused(session, on_process[i], "org.upatch.Error.Usage",
+			       "no option 'speed'", "ua{sv}", (uint32_t)getpid(), 1, "speed", "u",
+			       3);
+	assert_refused(session, "Check", "org.upatch.Error.Usage", "no option 'speed'", "uhsa{sv}",
+		       (uint32_t)getpid(), fd, program, 1, "speed", "u", 3);
+	assert_refused(session, "EnablePatch", "org.upatch.Error.Usage", "no option 'speed'",
+		       "hsa(ss)a{sv}", fd, program, 0, 1, "speed", "u", 3);
+	assert_refused(session, "DisablePatch", "org.upatch.Error.Usage", "no option 'speed'",
+		       "sa{sv}", "x", 1, "speed", "u", 3);
+	close(fd);
 	session_stop(session);
 }
 
@@ -190,6 +214,7 @@ int main(void)
 #define session_test(fn) cmocka_unit_test_setup_teardown(fn, session_setup, session_teardown)
 	const struct CMUnitTest tests[] = {
 		session_test(test_malformed_calls_name_the_culprit),
+		session_test(test_every_verb_refuses_options_that_it_does_not_know),
 		session_test(test_changes_are_signalled_on_the_socket),
 		session_test(test_monitor_shows_events_as_they_happen),
 	};

@@ -36,7 +36,7 @@ static int ask_revert(sd_bus *bus, uint32_t pid, sd_bus_error *error)
 static int ask_disable(sd_bus *bus, uint32_t pid, sd_bus_error *error)
 {
 	return sd_bus_call_method(bus, UPATCH_BUS_NAME, UPATCH_BUS_PATH, UPATCH_BUS_INTERFACE,
-				  "DisablePatch", error, NULL, "s", "x");
+				  "DisablePatch", error, NULL, "sa{sv}", "x", 0);
 }
 
 static int ask_host_status(sd_bus *bus, uint32_t pid, sd_bus_error *error)
@@ -268,8 +268,8 @@ static void test_patch_must_be_a_file_that_the_caller_can_read(void **state)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	assert_true(sd_bus_call_method(session_client(session), UPATCH_BUS_NAME, UPATCH_BUS_PATH,
-				       UPATCH_BUS_INTERFACE, "Check", &error, NULL, "uhs",
-				       (uint32_t)getpid(), fd, "secret") < 0);
+				       UPATCH_BUS_INTERFACE, "Check", &error, NULL, "uhsa{sv}",
+				       (uint32_t)getpid(), fd, "secret", 0) < 0);
 	assert_string_equal(error.name, "org.upatch.Error.Io");
 	assert_non_null(strstr(error.message, "not open for reading"));
 	sd_bus_error_free(&error);
@@ -278,8 +278,8 @@ static void test_patch_must_be_a_file_that_the_caller_can_read(void **state)
 	fd = open(session->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_true(sd_bus_call_method(session_client(session), UPATCH_BUS_NAME, UPATCH_BUS_PATH,
-				       UPATCH_BUS_INTERFACE, "EnablePatch", &error, NULL, "hsa(ss)",
-				       fd, "directory", 0) < 0);
+				       UPATCH_BUS_INTERFACE, "EnablePatch", &error, NULL,
+				       "hsa(ss)a{sv}", fd, "directory", 0, 0) < 0);
 	assert_string_equal(error.name, "org.upatch.Error.Io");
 	assert_non_null(strstr(error.message, "not a regular file"));
 	sd_bus_error_free(&error);
