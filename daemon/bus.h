@@ -28,8 +28,10 @@ enum {
 	BUS_CALLS_MAX = 1024,	     /* calls in work, waiting ones included */
 	BUS_CALLS_OF_LINK_MAX = 16,  /* of them, by one client */
 	BUS_CALLS_OF_USER_MAX = 128, /* of them, by one user that is not root */
-	BUS_CALLS_RUNNING_MAX = 8,   /* with a worker, or with the manager */
+	/* With a worker, or with the manager: of users other than root, and what one has of them. */
+	BUS_CALLS_RUNNING_MAX = 64,
 	BUS_CALLS_RUNNING_OF_USER_MAX = 4,
+	BUS_CALLS_RUNNING_OF_ROOT_MAX = 16,
 	BUS_UNREAD_MAX = 256, /* messages that a client has not read yet */
 	/* In the loop: clients, a message each, and the manager's work take turns. */
 	BUS_PRIORITY = MANAGER_PRIORITY,

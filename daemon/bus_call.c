@@ -374,6 +374,19 @@ static size_t running_of_user(const struct bus *bus, uid_t uid)
 	return nr;
 }
 
+static size_t running_of_users(const struct bus *bus)
+{
+	return bus->calls.nr_running - running_of_user(bus, 0);
+}
+
+/* Root has places of its own: no number of users keeps it waiting. */
+static bool may_run_more(const struct bus *bus, uid_t uid, size_t nr)
+{
+	if (uid == 0)
+		return nr < BUS_CALLS_RUNNING_OF_ROOT_MAX;
+	return nr < BUS_CALLS_RUNNING_OF_USER_MAX && running_of_users(bus) < BUS_CALLS_RUNNING_MAX;
+}
+
 /* The oldest call of the user who has the fewest workers; none while its target has one. */
 static struct bus_call *choose(const struct bus *bus)
 {
@@ -388,7 +401,7 @@ static struct bus_call *choose(const struct bus *bus)
 		if (call->state != BUS_CALL_QUEUED || is_target_taken(bus, call->request.pid))
 			continue;
 		nr = running_of_user(bus, call->caller.uid);
-		if (nr >= fewest)
+		if (nr >= fewest || !may_run_more(bus, call->caller.uid, nr))
 			continue;
 		best = call;
 		fewest = nr;
@@ -399,13 +412,11 @@ static struct bus_call *choose(const struct bus *bus)
 /* One user never has all workers, even when nobody else is there: who comes next starts at once. */
 static void start_next(struct bus *bus)
 {
-	while (bus->calls.nr_running < BUS_CALLS_RUNNING_MAX) {
-		_cleanup_(failure_clear) struct failure f = {};
-		struct bus_call *call = choose(bus);
+	struct bus_call *call;
 
-		if (!call || (call->caller.uid != 0 && running_of_user(bus, call->caller.uid) >=
-							       BUS_CALLS_RUNNING_OF_USER_MAX))
-			return;
+	while ((call = choose(bus))) {
+		_cleanup_(failure_clear) struct failure f = {};
+
 		if (call_start(call, &f) >= 0)
 			continue;
 		if (is_wanted(call))

@@ -25,7 +25,15 @@ struct child;
 struct pool;
 struct watcher;
 
-/* A submitted verb that waits for its turn, or is at work. */
+/*
+ * A submitted verb that waits for its turn, or is at work. A worker has it for a step; in between, others
+ * have the worker, and nobody else the process.
+ * @begun: when it first had a worker; 0: not yet
+ * @until: when it is not to wait for threads any longer
+ * @steps: that are done
+ * @patch: that it applies or reverts, when it has begun; or NULL
+ * @cost:  of the steps that are done
+ */
 struct request {
 	TAILQ_ENTRY(request) in_queue;
 	struct manager *manager;
@@ -36,6 +44,12 @@ struct request {
 	manager_result_fn fn; /* NULL: the asker has gone */
 	void *userdata;
 	struct operation *op; /* NULL: it waits */
+	unsigned int timeout_ms;
+	unsigned int steps;
+	uint64_t begun;
+	uint64_t until;
+	char *patch;
+	struct upatch_cost cost;
 };
 
 TAILQ_HEAD(request_queue, request);
@@ -65,8 +79,9 @@ struct manager {
 	struct request_queue waiting;
 	struct request_queue running;
 	size_t nr_requests;
-	uint64_t nr_operations; /* that are done, of our own */
-	uint64_t longest_pause; /* that one of them took */
+	bool is_turn_of_targets; /* a request had the worker, if there is one only */
+	uint64_t nr_operations;	 /* that are done, of our own */
+	uint64_t longest_pause;	 /* that one of them took */
 
 	sd_event_source *defer;
 	bool has_changed;

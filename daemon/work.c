@@ -141,6 +141,7 @@ static bool run_target(struct manager *m, struct target *target)
 	r = begin(m, target, &action);
 	if (r == -EAGAIN)
 		return false;
+	m->is_turn_of_targets = false;
 	if (r < 0) {
 		log_line(LOG_ERR, "process %d: cannot start a worker: %s", (int)target->process.pid,
 			 strerror(-r));
@@ -155,6 +156,7 @@ static void request_free(struct request *request)
 {
 	closep(&request->fd);
 	job_deinit(&request->job);
+	free(request->patch);
 	request->manager->nr_requests--;
 	free(request);
 }
@@ -186,12 +188,97 @@ static void answer(struct request *request, const struct job_result *result)
 	free(threads);
 }
 
+/* Threads are in the way, or cannot be stopped, and the asker's time is not over. */
+static bool has_next_step(const struct request *request, const struct job_result *result)
+{
+	bool is_held =
+		result->outcome == UPATCH_PENDING ||
+		(result->outcome < 0 && result->failure.error.reason == UPATCH_E_UNINTERRUPTIBLE);
+
+	return is_held && manager_now() < request->until;
+}
+
+static char *copy_string(const char *string)
+{
+	return string ? strdup(string) : NULL;
+}
+
+static void prepare_next_step(struct request *request, struct job_result *result)
+{
+	const struct job *done = operation_job(request->op);
+
+	request->job = (struct job){
+		.verb = result->outcome < 0 ? done->verb : MANAGER_WAIT,
+		.pid = done->pid,
+		.start_time = done->start_time,
+		.owner = done->owner,
+		.flags = done->flags,
+		.path = copy_string(done->path), /* without memory the next step says so */
+		.label = copy_string(done->label),
+		.name = copy_string(done->name),
+	};
+	if (!request->patch) {
+		request->patch = result->patch;
+		result->patch = NULL;
+	}
+	request->op = NULL;
+	TAILQ_REMOVE(&request->manager->running, request, in_queue);
+	TAILQ_INSERT_TAIL(&request->manager->waiting, request, in_queue);
+}
+
+static void add_cost(struct request *request, struct upatch_cost *cost)
+{
+	if (request->cost.longest_pause > cost->longest_pause)
+		cost->longest_pause = request->cost.longest_pause;
+	if (request->cost.threads > cost->threads)
+		cost->threads = request->cost.threads;
+	cost->stops += request->cost.stops;
+	cost->wall = (manager_now() - request->begun) * 1000;
+}
+
+/* Between two steps somebody who does not ask us may have turned the transition around. */
+static void check_end(const struct request *request, struct job_result *result)
+{
+	const struct process_record *record;
+	bool is_enabled;
+
+	if (result->outcome != UPATCH_DONE || !result->has_records || !request->patch)
+		return;
+	record = process_record(&result->process, request->patch);
+	is_enabled = record && strcmp(record->state, "enabled") == 0;
+	if (request->verb == MANAGER_APPLY && !is_enabled)
+		result->outcome = failure_set(
+			&result->failure, -ENOENT, UPATCH_E_NOT_APPLIED,
+			"patch '%s' was taken back by somebody else meanwhile", request->patch);
+	if (request->verb == MANAGER_REVERT && is_enabled)
+		result->outcome = failure_set(
+			&result->failure, -EEXIST, UPATCH_E_EXISTS,
+			"patch '%s' was applied again by somebody else meanwhile", request->patch);
+	if (result->outcome < 0)
+		result->failure.error.pid = request->pid;
+}
+
 static void on_request_done(void *userdata, struct job_result *result)
 {
 	struct request *request = userdata;
 	struct manager *m = request->manager;
 	struct target *target = target_find(&m->targets, request->pid);
 
+	if (request->steps++ > 0)
+		add_cost(request, &result->cost);
+	request->cost = result->cost;
+	if (has_next_step(request, result)) {
+		if (target && target->op == request->op)
+			target->op = NULL;
+		prepare_next_step(request, result);
+		manager_wake(m);
+		return;
+	}
+	check_end(request, result);
+	if (!result->patch) {
+		result->patch = request->patch;
+		request->patch = NULL;
+	}
 	answer(request, result);
 	if (target && target->op == request->op) {
 		target->op = NULL;
@@ -216,17 +303,52 @@ static void fail_request(struct request *request, int error)
 	request_free(request);
 }
 
-static bool is_busy(struct manager *m, pid_t pid)
+/* A request other than this one, or NULL, is between two steps. */
+static bool is_taken(const struct manager *m, pid_t pid, const struct request *but)
 {
-	const struct target *target = target_find(&m->targets, pid);
+	const struct request *request;
+
+	TAILQ_FOREACH(request, &m->waiting, in_queue)
+	if (request->pid == pid && request->begun && request != but)
+		return true;
+	return false;
+}
+
+static bool is_busy(struct manager *m, const struct request *self)
+{
+	const struct target *target = target_find(&m->targets, self->pid);
 	const struct request *request;
 
 	if (target && target->op)
 		return true;
 	TAILQ_FOREACH(request, &m->running, in_queue)
-	if (request->pid == pid)
+	if (request->pid == self->pid)
 		return true;
-	return false;
+	return is_taken(m, self->pid, self);
+}
+
+/* Some workers are left to root, and one to what the manager wants itself. */
+static bool has_worker(const struct manager *m, uid_t owner)
+{
+	unsigned int max = m->config.workers, all = 0, users = 0;
+	const struct request *request;
+
+	TAILQ_FOREACH(request, &m->running, in_queue)
+	{
+		all++;
+		users += operation_job(request->op)->owner != 0;
+	}
+	if (owner != 0 && users >= (max > 3 ? max / 2 : 1))
+		return false;
+	return all < (max > 1 ? max - 1 : 1);
+}
+
+static unsigned int step_timeout(const struct request *request)
+{
+	uint64_t now = manager_now();
+	uint64_t left_ms = now < request->until ? (request->until - now + 999) / 1000 : 0;
+
+	return left_ms < STEP_TIMEOUT_MS ? (unsigned int)left_ms : STEP_TIMEOUT_MS;
 }
 
 /* Return: false when there is no worker for it now. */
@@ -235,14 +357,23 @@ static bool run_request(struct manager *m, struct request *request)
 	struct target *target = target_find(&m->targets, request->pid);
 	const struct operation_options options = {
 		.job = &request->job,
-		.deadline_ms = request->job.timeout_ms + m->config.deadline_s * 1000,
+		.deadline_ms = STEP_TIMEOUT_MS + m->config.deadline_s * 1000,
 		.fn = on_request_done,
 		.userdata = request,
 	};
-	int r = operation_new(m->pool, &options, &request->op);
+	uint64_t begun = request->begun ?: manager_now();
+	int r;
 
+	if (!request->begun)
+		request->until = request->job.flags & UPATCH_NO_WAIT
+					 ? begun
+					 : begun + request->timeout_ms * 1000ull;
+	request->job.timeout_ms = step_timeout(request);
+	r = operation_new(m->pool, &options, &request->op);
 	if (r == -EAGAIN)
 		return false;
+	request->begun = begun;
+	m->is_turn_of_targets = true;
 	if (r < 0) {
 		fail_request(request, r);
 		return true;
@@ -276,6 +407,7 @@ int manager_submit(struct manager *m, const struct manager_request *from, manage
 		.verb = from->verb,
 		.fn = fn,
 		.userdata = userdata,
+		.timeout_ms = from->timeout_ms,
 		.fd = from->verb == MANAGER_APPLY ? fcntl(from->patch_fd, F_DUPFD_CLOEXEC, 0)
 							 : -1,
 		.job = {
@@ -284,7 +416,6 @@ int manager_submit(struct manager *m, const struct manager_request *from, manage
 			.start_time = from->start_time,
 			.owner = from->owner,
 			.flags = from->flags,
-			.timeout_ms = from->timeout_ms,
 			.name = from->name ? strdup(from->name) : NULL,
 			.label = from->label ? strdup(from->label) : NULL,
 		},
@@ -313,32 +444,39 @@ void manager_forget(struct manager *m, void *userdata)
 
 /* --- both -------------------------------------------------------------------------------------- */
 
-static bool run_requests(struct manager *m)
+static void run_requests(struct manager *m)
 {
 	struct request *request = TAILQ_FIRST(&m->waiting), *next;
 
 	for (; request; request = next) {
 		next = TAILQ_NEXT(request, in_queue);
-		if (!is_busy(m, request->pid) && !run_request(m, request))
-			return false;
+		if (has_worker(m, request->job.owner) && !is_busy(m, request) &&
+		    !run_request(m, request))
+			return;
 	}
-	return true;
 }
 
-void work_run(struct manager *m)
+static void run_targets(struct manager *m)
 {
 	struct target *target;
 
-	if (!run_requests(m))
-		return;
 	while ((target = TAILQ_FIRST(&m->work))) {
 		/* A look or an operation brings it back here. */
 		if (!target->op && !target->is_unread && !target->is_reading &&
-		    !run_target(m, target))
+		    !is_taken(m, target->process.pid, NULL) && !run_target(m, target))
 			return;
 		TAILQ_REMOVE(&m->work, target, in_work);
 		target->is_to_work = false;
 	}
+}
+
+void work_run(struct manager *m)
+{
+	/* With one worker there is none to leave to anybody: they take turns. */
+	if (m->is_turn_of_targets && m->config.workers == 1)
+		run_targets(m);
+	run_requests(m);
+	run_targets(m);
 }
 
 void work_deinit(struct manager *m)
