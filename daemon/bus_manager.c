@@ -19,6 +19,8 @@
 enum {
 	DEFAULT_TIMEOUT_MS = 10000,
 	TIMEOUT_MAX_MS = 3600000,
+	TEXT_MAX = 4096, /* of a string; calls are counted, so what they take is bounded, too */
+	CONDITIONS_MAX = 256,
 };
 
 /*
@@ -45,9 +47,34 @@ static const struct {
 };
 
 struct options {
-	unsigned int set; /* of enum option */
+	unsigned int given; /* of enum option */
+	unsigned int set;   /* those that are not off */
 	unsigned int timeout_ms;
 };
+
+static int check_text(const char *what, const char *text, struct failure *f)
+{
+	if (strlen(text) <= TEXT_MAX)
+		return 0;
+	return bus_error_raise(f, UPATCH_E_USAGE, 0, "%s has %zu bytes, more than %d", what,
+			       strlen(text), TEXT_MAX);
+}
+
+static int read_text(sd_bus_message *m, const char *what, const char **ret, struct failure *f)
+{
+	int r;
+
+	r = sd_bus_message_read(m, "s", ret);
+	return r < 0 ? r : check_text(what, *ret, f);
+}
+
+static int read_file(sd_bus_message *m, int *ret_fd, const char **ret_label, struct failure *f)
+{
+	int r;
+
+	r = sd_bus_message_read(m, "h", ret_fd);
+	return r < 0 ? r : read_text(m, "the label", ret_label, f);
+}
 
 static int take_option(struct options *ret, size_t index, uint32_t value, struct failure *f)
 {
@@ -78,6 +105,10 @@ static int read_option(sd_bus_message *m, unsigned int known, struct options *re
 	for (size_t i = 0; i < sizeof(options_known) / sizeof(options_known[0]); i++) {
 		if (strcmp(options_known[i].name, name) != 0 || !(known & options_known[i].option))
 			continue;
+		if (ret->given & options_known[i].option)
+			return bus_error_raise(f, UPATCH_E_USAGE, 0, "option '%s' is given twice",
+					       name);
+		ret->given |= options_known[i].option;
 		if (strcmp(type, options_known[i].type) != 0)
 			return bus_error_raise(f, UPATCH_E_USAGE, 0,
 					       "option '%s' has type '%s', not '%s'", name, type,
@@ -160,7 +191,7 @@ static int call_apply(sd_bus_message *m, struct bus_link *link, struct failure *
 
 	r = read_pid(m, &request.pid, f);
 	if (r >= 0)
-		r = sd_bus_message_read(m, "hs", &request.patch_fd, &request.label);
+		r = read_file(m, &request.patch_fd, &request.label, f);
 	return r < 0 ? r : change(m, link, &request, CHANGE_OPTIONS, f);
 }
 
@@ -171,7 +202,7 @@ static int call_revert(sd_bus_message *m, struct bus_link *link, struct failure 
 
 	r = read_pid(m, &request.pid, f);
 	if (r >= 0)
-		r = sd_bus_message_read(m, "s", &request.name);
+		r = read_text(m, "the name", &request.name, f);
 	return r < 0 ? r : change(m, link, &request, CHANGE_OPTIONS, f);
 }
 
@@ -222,7 +253,7 @@ static int call_check(sd_bus_message *m, struct bus_link *link, struct failure *
 
 	r = read_pid(m, &request.pid, f);
 	if (r >= 0)
-		r = sd_bus_message_read(m, "hs", &request.patch_fd, &label);
+		r = read_file(m, &request.patch_fd, &label, f);
 	if (r >= 0)
 		r = read_options(m, NO_OPTIONS, &options, f);
 	return r < 0 ? r : look(m, link, &request, f);
@@ -289,7 +320,7 @@ static int enable(struct bus *bus, sd_bus_message *m, struct failure *f, const c
 
 	r = sd_bus_message_rewind(m, 1);
 	if (r >= 0)
-		r = sd_bus_message_read(m, "hs", &fd, &label);
+		r = read_file(m, &fd, &label, f);
 	if (r >= 0)
 		r = read_rule(m, &rule, f);
 	if (r >= 0)
@@ -327,7 +358,7 @@ static int run_disable(sd_bus_message *m, struct bus_link *link, struct failure 
 
 	r = sd_bus_message_rewind(m, 1);
 	if (r >= 0)
-		r = sd_bus_message_read(m, "s", &name);
+		r = read_text(m, "the name", &name, f);
 	if (r >= 0)
 		r = read_options(m, NO_OPTIONS, &options, f);
 	if (r < 0)
@@ -366,13 +397,52 @@ static int run_reload(sd_bus_message *m, struct bus_link *link, struct failure *
 	return reply_state(m, NULL, NULL);
 }
 
+/* Its conditions are understood when it is known that the caller may give any. */
+static int check_enable(sd_bus_message *m, struct failure *f)
+{
+	const char *label, *key, *value;
+	size_t nr = 0;
+	int fd;
+	int r;
+
+	r = read_file(m, &fd, &label, f);
+	if (r >= 0)
+		r = sd_bus_message_enter_container(m, 'a', "(ss)");
+	while (r >= 0 && (r = sd_bus_message_read(m, "(ss)", &key, &value)) > 0) {
+		r = check_text("a condition's key", key, f);
+		if (r >= 0)
+			r = check_text("a condition", value, f);
+		if (r >= 0 && ++nr > CONDITIONS_MAX)
+			r = bus_error_raise(f, UPATCH_E_USAGE, 0,
+					    "there are more than %d conditions", CONDITIONS_MAX);
+	}
+	return r;
+}
+
+static int check_disable(sd_bus_message *m, struct failure *f)
+{
+	const char *name;
+
+	return read_text(m, "the name", &name, f);
+}
+
 static int call_enable(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
+	int r;
+
+	r = check_enable(m, f);
+	if (r < 0)
+		return r;
 	return begin_host(m, link, BUS_RIGHT_HOST, run_enable, f);
 }
 
 static int call_disable(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
+	int r;
+
+	r = check_disable(m, f);
+	if (r < 0)
+		return r;
 	return begin_host(m, link, BUS_RIGHT_HOST, run_disable, f);
 }
 

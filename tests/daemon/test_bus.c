@@ -50,6 +50,37 @@ static void test_malformed_calls_name_the_culprit(void **state)
 		       "ua{sv}", 99999999, 0);
 	assert_refused(session, "DisablePatch", "org.upatch.Error.NotApplied", "'../../etc'",
 		       "sa{sv}", "../../etc", 0);
+	assert_refused(session, "Wait", "org.upatch.Error.Usage", "'timeout-ms' is given twice",
+		       "ua{sv}", (uint32_t)getpid(), 2, "timeout-ms", "u", 1, "timeout-ms", "u", 1);
+	session_stop(session);
+}
+
+/* Calls are counted, so they must not be large. */
+static void test_long_strings_are_refused_before_they_wait_for_anything(void **state)
+{
+	struct session *session = *state;
+	const char *program = getenv("PROGRAM");
+	int fd = open(program, O_RDONLY | O_CLOEXEC);
+	char text[4096 + 2];
+
+	assert_true(fd >= 0);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = 0;
+	session_start(session);
+	assert_refused(session, "Apply", "org.upatch.Error.Usage", "the label has 4097 bytes",
+		       "uhsa{sv}", (uint32_t)getpid(), fd, text, 0);
+	assert_refused(session, "Check", "org.upatch.Error.Usage", "the label has 4097 bytes",
+		       "uhsa{sv}", (uint32_t)getpid(), fd, text, 0);
+	assert_refused(session, "Revert", "org.upatch.Error.Usage", "the name has 4097 bytes",
+		       "usa{sv}", (uint32_t)getpid(), text, 0);
+	assert_refused(session, "DisablePatch", "org.upatch.Error.Usage", "the name has 4097 bytes",
+		       "sa{sv}", text, 0);
+	assert_refused(session, "EnablePatch", "org.upatch.Error.Usage", "the label has 4097 bytes",
+		       "hsa(ss)a{sv}", fd, text, 0, 0);
+	assert_refused(session, "EnablePatch", "org.upatch.Error.Usage",
+		       "a condition has 4097 bytes", "hsa(ss)a{sv}", fd, program, 1, "name", text,
+		       0);
+	close(fd);
 	session_stop(session);
 }
 
@@ -214,6 +245,7 @@ int main(void)
 #define session_test(fn) cmocka_unit_test_setup_teardown(fn, session_setup, session_teardown)
 	const struct CMUnitTest tests[] = {
 		session_test(test_malformed_calls_name_the_culprit),
+		session_test(test_long_strings_are_refused_before_they_wait_for_anything),
 		session_test(test_every_verb_refuses_options_that_it_does_not_know),
 		session_test(test_changes_are_signalled_on_the_socket),
 		session_test(test_monitor_shows_events_as_they_happen),
