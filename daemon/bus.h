@@ -23,9 +23,11 @@
 #include "manager.h"
 
 enum {
-	BUS_LINKS_MAX = 256,	     /* connections to the socket */
-	BUS_LINKS_OF_USER_MAX = 64,  /* of them, by one user that is not root */
+	BUS_LINKS_MAX = 256,	     /* connections to the socket, of users other than root */
+	BUS_LINKS_OF_USER_MAX = 64,  /* of them, by one user */
+	BUS_LINKS_OF_ROOT_MAX = 64,  /* and root's */
 	BUS_CALLS_MAX = 1024,	     /* calls in work, waiting ones included */
+	BUS_CALLS_FOR_ROOT = 64,     /* beyond that, for root alone */
 	BUS_CALLS_OF_LINK_MAX = 16,  /* of them, by one client */
 	BUS_CALLS_OF_USER_MAX = 128, /* of them, by one user that is not root */
 	/* With a worker, or with the manager: of users other than root, and what one has of them. */
@@ -52,7 +54,6 @@ struct bus_summary {
  * @listener:	of the socket, or NULL
  * @reconnect:	looks for the system bus again
  * @change:	emits PropertiesChanged when the loop has nothing else to do
- * @nr_links:	private ones
  */
 struct bus {
 	sd_event *event;
@@ -62,7 +63,6 @@ struct bus {
 	sd_event_source *change;
 	sd_event_source *reconnect;
 	TAILQ_HEAD(, bus_link) links;
-	size_t nr_links;
 	struct bus_calls calls;
 	struct bus_summary summary;
 };

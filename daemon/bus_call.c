@@ -443,19 +443,24 @@ static size_t calls_of_user(const struct bus *bus, uid_t uid)
 	size_t nr = 0;
 
 	TAILQ_FOREACH(call, &bus->calls.list, calls)
-	nr += call->state != BUS_CALL_ASKING && call->caller.uid == uid;
+	nr += call->is_identified && call->caller.uid == uid;
 	return nr;
 }
 
+static int refuse_one_more(const struct bus_call *call, struct failure *f)
+{
+	return bus_error_raise(f, UPATCH_E_LIMIT, call->request.pid,
+			       "%d calls are in work, the most there may be", BUS_CALLS_MAX);
+}
+
+/* Before it is known who calls. */
 static int check_limits(struct bus_call *call, struct failure *f)
 {
 	const struct bus_link *link = call->link;
 	size_t nr = calls_of_client(call);
 
-	if (call->bus->calls.nr > BUS_CALLS_MAX)
-		return bus_error_raise(f, UPATCH_E_LIMIT, call->request.pid,
-				       "%d calls are in work, the most there may be",
-				       BUS_CALLS_MAX);
+	if (call->bus->calls.nr > BUS_CALLS_MAX + BUS_CALLS_FOR_ROOT)
+		return refuse_one_more(call, f);
 	if (nr <= BUS_CALLS_OF_LINK_MAX)
 		return 0;
 	if (link->is_private)
@@ -616,16 +621,29 @@ void bus_call_permit(struct bus_call *call)
 		call_end(call);
 }
 
+static int check_user_limits(const struct bus_call *call, struct failure *f)
+{
+	uid_t uid = call->caller.uid;
+
+	if (uid == 0)
+		return 0;
+	if (call->bus->calls.nr > BUS_CALLS_MAX)
+		return refuse_one_more(call, f);
+	if (calls_of_user(call->bus, uid) <= BUS_CALLS_OF_USER_MAX)
+		return 0;
+	return bus_error_raise(f, UPATCH_E_LIMIT, call->request.pid,
+			       "user %u has %d calls in work, the most a user may have", uid,
+			       BUS_CALLS_OF_USER_MAX);
+}
+
 void bus_call_identified(struct bus_call *call, const struct bus_caller *caller)
 {
 	_cleanup_(failure_clear) struct failure f = {};
-	int r = 0;
+	int r;
 
 	call->caller = *caller;
-	if (caller->uid != 0 && calls_of_user(call->bus, caller->uid) >= BUS_CALLS_OF_USER_MAX)
-		r = bus_error_raise(&f, UPATCH_E_LIMIT, call->request.pid,
-				    "user %u has %d calls in work, the most a user may have",
-				    caller->uid, BUS_CALLS_OF_USER_MAX);
+	call->is_identified = true;
+	r = check_user_limits(call, &f);
 	if (r >= 0)
 		r = check_owner(call, &f);
 	if (r < 0) {

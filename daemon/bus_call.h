@@ -81,6 +81,7 @@ struct bus_call {
 	sd_event_source *deadline;
 	struct manager_request change; /* if it is one: with strings of ours */
 	bool is_change;
+	bool is_identified; /* @caller is known, and counts */
 	bool is_late;
 };
 

@@ -22,10 +22,8 @@ void bus_link_free(struct bus_link *link)
 	if (!link)
 		return;
 	bus_calls_forget(link->bus, link);
-	if (link->is_private && link->is_counted) {
+	if (link->is_private && link->is_counted)
 		TAILQ_REMOVE(&link->bus->links, link, links);
-		link->bus->nr_links--;
-	}
 	if (link->connection) {
 		(void)sd_bus_detach_event(link->connection); /* it may not be attached yet */
 		sd_bus_close(link->connection);
@@ -71,27 +69,25 @@ static int watch_end(struct bus_link *link)
 
 /* --- clients of the socket ------------------------------------------------------------------- */
 
-static size_t links_of_user(const struct bus *bus, uid_t uid)
-{
-	struct bus_link *link;
-	size_t nr = 0;
-
-	TAILQ_FOREACH(link, &bus->links, links)
-	nr += link->uid == uid;
-	return nr;
-}
-
 static int check_limits(const struct bus *bus, const struct bus_link *link)
 {
-	if (bus->nr_links >= BUS_LINKS_MAX ||
-	    (link->uid != 0 && links_of_user(bus, link->uid) >= BUS_LINKS_OF_USER_MAX)) {
-		log_line(LOG_WARNING,
-			 "process %d of user %u: connection refused, there are %zu, %zu of this "
-			 "user",
-			 (int)link->pid, link->uid, bus->nr_links, links_of_user(bus, link->uid));
-		return -EUSERS;
+	size_t nr = 0, nr_of_user = 0;
+	struct bus_link *other;
+
+	TAILQ_FOREACH(other, &bus->links, links)
+	{
+		nr += other->uid != 0;
+		nr_of_user += other->uid == link->uid;
 	}
-	return 0;
+	/* Root has places of its own: users, however many, leave them alone. */
+	if (link->uid == 0 ? nr_of_user < BUS_LINKS_OF_ROOT_MAX
+			   : nr < BUS_LINKS_MAX && nr_of_user < BUS_LINKS_OF_USER_MAX)
+		return 0;
+	log_line(
+		LOG_WARNING,
+		"process %d of user %u: connection refused, there are %zu of users, %zu of this user",
+		(int)link->pid, link->uid, nr, nr_of_user);
+	return -EUSERS;
 }
 
 /* Also what sd-bus answers by itself, such as Ping, is answered only to who reads. */
@@ -159,7 +155,6 @@ int bus_link_new_private(struct bus *bus, int fd)
 	}
 	TAILQ_INSERT_TAIL(&bus->links, link, links);
 	link->is_counted = true;
-	bus->nr_links++;
 	return 0;
 
 err_close:

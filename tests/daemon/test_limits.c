@@ -19,7 +19,9 @@
 enum {
 	NOBODY = 65534,
 	CALLS_OF_CLIENT = 16, /* as daemon/bus.h says, and org.upatch.Manager1(5) */
+	CALLS_OF_USER = 128,
 	LINKS_OF_USER = 64,
+	LINKS = 256,
 };
 
 static int connect_raw(const struct session *session)
@@ -417,6 +419,122 @@ static void test_connections_of_one_user_are_limited(void **state)
 	session_stop(session);
 }
 
+/* Users who together have all connections that users may have; root has others. */
+static void test_connections_of_many_users_leave_some_to_root(void **state)
+{
+	struct session *session = *state;
+	pid_t users[LINKS / LINKS_OF_USER];
+	int ready[2];
+	char byte;
+
+	session_start(session);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+		users[i] = fork();
+		assert_true(users[i] >= 0);
+		if (users[i] == 0) {
+			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+			if (setgid(NOBODY) < 0 || setuid(NOBODY - (uid_t)i) < 0)
+				_exit(1);
+			for (int j = 0; j < LINKS_OF_USER; j++)
+				authenticate(connect_raw(session));
+			(void)write(ready[1], "r", 1); /* the test sees when it is missing */
+			pause();
+			_exit(0);
+		}
+		assert_int_equal(read(ready[0], &byte, 1), 1);
+	}
+	for (int i = 0; i < 8; i++)
+		assert_served(session);
+	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+		assert_int_equal(kill(users[i], SIGKILL), 0);
+		assert_int_equal(waitpid(users[i], NULL, 0), users[i]);
+	}
+	close(ready[0]);
+	close(ready[1]);
+	session_stop(session);
+}
+
+enum {
+	CLIENTS_OF_USER = CALLS_OF_USER / CALLS_OF_CLIENT + 4,
+};
+
+static void connect_all(const struct session *session, sd_bus **clients)
+{
+	for (size_t i = 0; i < CLIENTS_OF_USER; i++) {
+		clients[i] = connect_client(session);
+		while (sd_bus_is_ready(clients[i]) == 0) {
+			assert_true(sd_bus_process(clients[i], NULL) >= 0);
+			assert_true(sd_bus_wait(clients[i], 100 * 1000) >= 0);
+		}
+	}
+}
+
+/* Return: 0 when so many calls more than are allowed were refused, and the user is named. */
+static int ask_too_much(const struct session *session, pid_t target, int told, int tell)
+{
+	sd_bus *clients[CLIENTS_OF_USER];
+	struct tally tally = {};
+	char byte;
+
+	connect_all(session, clients);
+	if (write(tell, "c", 1) != 1 || read(told, &byte, 1) != 1)
+		return 1;
+	for (int i = 0; i < CLIENTS_OF_USER * CALLS_OF_CLIENT; i++) {
+		sd_bus_message *call = new_call(clients[i / CALLS_OF_CLIENT], "Threads");
+
+		assert_true(sd_bus_message_append(call, "ua{sv}", (uint32_t)target, 0) >= 0);
+		send_apart(clients[i / CALLS_OF_CLIENT], call, count_answer, &tally);
+	}
+	for (size_t i = 0; i < CLIENTS_OF_USER; i++)
+		assert_true(sd_bus_flush(clients[i]) >= 0);
+	if (write(tell, "s", 1) != 1)
+		return 2;
+	for (unsigned int i = 0; i < CLIENTS_OF_USER; i++)
+		process_until(clients[i], &tally.answered, (i + 1) * CALLS_OF_CLIENT);
+	if (!strstr(tally.message, "user 65534 has 128 calls in work"))
+		return 3;
+	return tally.limited > 0 && tally.limited <= (CLIENTS_OF_USER - 8) * CALLS_OF_CLIENT ? 0
+											     : 4;
+}
+
+/* By as many clients as he likes. */
+static void test_calls_of_one_user_are_limited(void **state)
+{
+	struct session *session = *state;
+	int to[2], from[2];
+	int status;
+	pid_t target, user;
+	char byte;
+
+	session_start(session);
+	target = session_spawn_as(session, getenv("HOLDER"), NOBODY);
+	assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(from, O_CLOEXEC), 0);
+	user = fork();
+	assert_true(user >= 0);
+	if (user == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+			_exit(10);
+		_exit(ask_too_much(session, target, to[0], from[1]));
+	}
+	/* The daemon finds all calls at once. */
+	assert_int_equal(read(from[0], &byte, 1), 1);
+	assert_int_equal(kill(session->daemon, SIGSTOP), 0);
+	assert_int_equal(write(to[1], "s", 1), 1);
+	assert_int_equal(read(from[0], &byte, 1), 1);
+	assert_int_equal(kill(session->daemon, SIGCONT), 0);
+	assert_served(session);
+	assert_int_equal(waitpid(user, &status, 0), user);
+	assert_int_equal(status, 0);
+	for (int i = 0; i < 2; i++) {
+		close(to[i]);
+		close(from[i]);
+	}
+	session_stop(session);
+}
+
 int main(void)
 {
 #define session_test(fn) cmocka_unit_test_setup_teardown(fn, session_setup, session_teardown)
@@ -428,6 +546,8 @@ int main(void)
 		session_test(test_client_that_never_reads_is_dropped),
 		session_test(test_client_that_never_reads_what_ping_gives_is_dropped),
 		session_test(test_connections_of_one_user_are_limited),
+		session_test(test_connections_of_many_users_leave_some_to_root),
+		session_test(test_calls_of_one_user_are_limited),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
