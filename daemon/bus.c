@@ -181,7 +181,7 @@ int bus_open(struct bus *bus, const char *runtime_root, struct failure *f)
 static struct bus_link *next_listener(struct bus *bus, struct bus_link *link)
 {
 	link = link ? TAILQ_NEXT(link, links) : TAILQ_FIRST(&bus->links);
-	while (link && !(link->is_listening && bus_link_has_room(link)))
+	while (link && !bus_link_hears(link))
 		link = TAILQ_NEXT(link, links);
 	return link;
 }
@@ -208,7 +208,7 @@ const struct bus_summary *bus_summary(struct bus *bus)
 
 static bool has_listener(struct bus *bus)
 {
-	return bus->system || next_listener(bus, NULL);
+	return (bus->system && bus_link_hears(bus->system)) || next_listener(bus, NULL);
 }
 
 static int emit_changes(sd_event_source *source, uint64_t usec, void *userdata)
@@ -217,7 +217,7 @@ static int emit_changes(sd_event_source *source, uint64_t usec, void *userdata)
 	struct bus_link *link = NULL;
 
 	/* Who has just gone hears nothing of it. */
-	if (bus->system)
+	if (bus->system && bus_link_hears(bus->system))
 		(void)bus_manager_signal_counts(bus->system);
 	while ((link = next_listener(bus, link)))
 		(void)bus_manager_signal_counts(link);
@@ -252,7 +252,7 @@ void bus_event(void *userdata, const struct manager_event *event)
 	event_log_put(event);
 	if (!has_listener(bus))
 		return;
-	if (bus->system)
+	if (bus->system && bus_link_hears(bus->system))
 		(void)bus_manager_signal(bus->system, event); /* as above */
 	while ((link = next_listener(bus, link)))
 		(void)bus_manager_signal(link, event);

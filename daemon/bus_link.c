@@ -180,6 +180,18 @@ bool bus_link_has_room(struct bus_link *link)
 	return false;
 }
 
+bool bus_link_hears(struct bus_link *link)
+{
+	uint64_t nr = 0;
+
+	if (!link->is_listening)
+		return false;
+	if (link->is_private)
+		return bus_link_has_room(link);
+	return sd_bus_is_ready(link->connection) > 0 &&
+	       sd_bus_get_n_queued_write(link->connection, &nr) >= 0 && nr < BUS_UNREAD_MAX;
+}
+
 /* --- the system bus -------------------------------------------------------------------------- */
 
 int bus_link_new_system(struct bus *bus, const char *address, struct bus_link **ret)

@@ -41,4 +41,11 @@ void bus_link_free(struct bus_link *link);
  */
 bool bus_link_has_room(struct bus_link *link);
 
+/**
+ * bus_link_hears() - may a signal be sent?
+ * Not to who did not ask for them; nor to a system bus that is not there yet, or does not keep up: for it
+ * they would pile up, and nobody listens who could miss them.
+ */
+bool bus_link_hears(struct bus_link *link);
+
 #endif

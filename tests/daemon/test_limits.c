@@ -535,6 +535,103 @@ static void test_calls_of_one_user_are_limited(void **state)
 	session_stop(session);
 }
 
+/* --- a system bus that is late ----------------------------------------------------------------- */
+
+struct late_bus {
+	unsigned int signals;
+	bool has_name;
+};
+
+/* What dbus-daemon does for a client, as far as the daemon asks for it. */
+static int serve_late_bus(sd_bus_message *message, void *userdata, sd_bus_error *error)
+{
+	struct late_bus *late = userdata;
+	const char *member = sd_bus_message_get_member(message);
+	uint8_t type = 0;
+
+	assert_true(sd_bus_message_get_type(message, &type) >= 0);
+	if (type == SD_BUS_MESSAGE_SIGNAL)
+		late->signals += strcmp(member, "PatchesChanged") == 0;
+	if (type != SD_BUS_MESSAGE_METHOD_CALL)
+		return 0;
+	late->has_name |= strcmp(member, "RequestName") == 0;
+	if (strcmp(member, "Hello") == 0)
+		return sd_bus_reply_method_return(message, "s", ":1.1");
+	return sd_bus_reply_method_return(message, "u", 1);
+}
+
+static int listen_as_bus(const struct session *session)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	strcpy(addr.sun_path, session->address + strlen("unix:path="));
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static sd_bus *answer_as_bus(int listener, struct late_bus *late)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	sd_id128_t id;
+	sd_bus *bus;
+
+	assert_true(fd >= 0);
+	assert_true(sd_id128_randomize(&id) >= 0);
+	assert_true(sd_bus_new(&bus) >= 0);
+	assert_true(sd_bus_set_fd(bus, fd, fd) >= 0);
+	assert_true(sd_bus_set_server(bus, 1, id) >= 0);
+	assert_true(sd_bus_negotiate_fds(bus, 1) >= 0);
+	assert_true(sd_bus_start(bus) >= 0);
+	assert_true(sd_bus_add_filter(bus, NULL, serve_late_bus, late) >= 0);
+	return bus;
+}
+
+static void reload(struct session *session)
+{
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+
+	if (sd_bus_call_method(session_client(session), UPATCH_BUS_NAME, UPATCH_BUS_PATH,
+			       UPATCH_BUS_INTERFACE, "Reload", &error, NULL, NULL) < 0)
+		fail_msg("Reload: %s", error.message);
+}
+
+/* Signals that nobody can hear yet are not kept for it. */
+static void test_signals_do_not_pile_up_for_a_bus_that_is_not_there(void **state)
+{
+	struct session *session = *state;
+	struct late_bus late = {};
+	sd_bus *bus;
+	int fd;
+
+	session_end_bus(session);
+	fd = listen_as_bus(session);
+	session_start(session);
+	for (int i = 0; i < 20; i++)
+		reload(session);
+	bus = answer_as_bus(fd, &late);
+	for (int i = 0; !late.has_name && i < 100; i++) {
+		while (sd_bus_process(bus, NULL) > 0)
+			;
+		assert_true(sd_bus_wait(bus, 100 * 1000) >= 0);
+	}
+	assert_true(late.has_name);
+	/* Who is there hears what happens now. */
+	for (int i = 0; late.signals == 0 && i < 100; i++) {
+		reload(session);
+		while (sd_bus_process(bus, NULL) > 0)
+			;
+		assert_true(sd_bus_wait(bus, 100 * 1000) >= 0);
+	}
+	assert_true(late.signals > 0);
+	assert_true(late.signals < 20);
+	sd_bus_close_unref(bus);
+	close(fd);
+	session_stop(session);
+}
+
 int main(void)
 {
 #define session_test(fn) cmocka_unit_test_setup_teardown(fn, session_setup, session_teardown)
@@ -548,6 +645,7 @@ int main(void)
 		session_test(test_connections_of_one_user_are_limited),
 		session_test(test_connections_of_many_users_leave_some_to_root),
 		session_test(test_calls_of_one_user_are_limited),
+		session_test(test_signals_do_not_pile_up_for_a_bus_that_is_not_there),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
