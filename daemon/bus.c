@@ -15,6 +15,8 @@
 #include <upatch/bus.h>
 
 #include "bus_manager.h"
+#include "bus_report.h"
+#include "bus_text.h"
 #include "cleanup.h"
 #include "event_log.h"
 #include "log.h"
@@ -26,6 +28,7 @@ enum {
 void bus_init(struct bus *bus, sd_event *event, struct manager *manager)
 {
 	*bus = (struct bus){ .event = sd_event_ref(event), .manager = manager };
+	bus_text_init();
 	TAILQ_INIT(&bus->links);
 	TAILQ_INIT(&bus->calls.list);
 	manager_set_events(manager, bus_event, bus);
@@ -46,6 +49,7 @@ void bus_deinit(struct bus *bus)
 	sd_event_source_disable_unref(bus->change);
 	sd_event_source_disable_unref(bus->reconnect);
 	sd_event_unref(bus->event);
+	free(bus->host_report);
 	*bus = (struct bus){};
 }
 
@@ -206,6 +210,28 @@ const struct bus_summary *bus_summary(struct bus *bus)
 	return summary;
 }
 
+static void forget_host_report(struct bus *bus)
+{
+	free(bus->host_report);
+	bus->host_report = NULL;
+}
+
+int bus_host_report(struct bus *bus, struct failure *f, const char **ret)
+{
+	uint64_t now = 0;
+	int r = 0;
+
+	(void)sd_event_now(bus->event, CLOCK_MONOTONIC, &now); /* the loop runs */
+	if (now >= bus->host_report_until)
+		forget_host_report(bus);
+	if (!bus->host_report) {
+		r = bus_report_host(bus->manager, f, &bus->host_report);
+		bus->host_report_until = now + CHANGES_MS * 1000;
+	}
+	*ret = bus->host_report;
+	return r;
+}
+
 static bool has_listener(struct bus *bus)
 {
 	return (bus->system && bus_link_hears(bus->system)) || next_listener(bus, NULL);
@@ -249,6 +275,7 @@ void bus_event(void *userdata, const struct manager_event *event)
 	struct bus_link *link = NULL;
 
 	bus->summary.is_fresh = false;
+	forget_host_report(bus);
 	event_log_put(event);
 	if (!has_listener(bus))
 		return;

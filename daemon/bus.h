@@ -54,6 +54,7 @@ struct bus_summary {
  * @listener:	of the socket, or NULL
  * @reconnect:	looks for the system bus again
  * @change:	emits PropertiesChanged when the loop has nothing else to do
+ * @host_report:	the last answer to HostStatus, for others who ask at about the same time; or NULL
  */
 struct bus {
 	sd_event *event;
@@ -65,6 +66,8 @@ struct bus {
 	TAILQ_HEAD(, bus_link) links;
 	struct bus_calls calls;
 	struct bus_summary summary;
+	char *host_report;
+	uint64_t host_report_until;
 };
 
 /**
@@ -102,6 +105,15 @@ void bus_reconnect(struct bus *bus);
 
 /** bus_summary() - of the host, as of now; borrowed until control returns to the loop */
 const struct bus_summary *bus_summary(struct bus *bus);
+
+/**
+ * bus_host_report() - what HostStatus gives, borrowed until control returns to the loop
+ *
+ * Made anew when something has happened since, or a tenth of a second has passed.
+ *
+ * Return: 0, or -errno raised.
+ */
+int bus_host_report(struct bus *bus, struct failure *f, const char **ret);
 
 /** bus_event() - tell all who listen; a manager_event_fn, @userdata is the bus */
 void bus_event(void *userdata, const struct manager_event *event);

@@ -25,7 +25,8 @@ struct bus_link {
 	bool is_private;
 	bool is_counted; /* it is in the list of the bus */
 	bool is_listening;
-	bool is_dropped; /* its end will be noticed soon */
+	bool has_host_report; /* was sent, and is read when nothing is queued */
+	bool is_dropped;      /* its end will be noticed soon */
 	uid_t uid;
 	pid_t pid;
 };

@@ -376,14 +376,23 @@ static int run_list(sd_bus_message *m, struct bus_link *link, struct failure *f)
 	return text ? sd_bus_reply_method_return(m, "s", text) : -ENOMEM;
 }
 
+/* Of a large host it is megabytes: a client gets the next when it has read the last. */
 static int run_host_status(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
-	_cleanup_free_ char *text = NULL;
+	const char *text;
+	uint64_t nr = 0;
 	int r;
 
-	r = bus_report_host(link->bus->manager, f, &text);
+	if (link->is_private && link->has_host_report &&
+	    sd_bus_get_n_queued_write(link->connection, &nr) >= 0 && nr > 0)
+		return bus_error_raise(f, UPATCH_E_LIMIT, 0,
+				       "process %d of user %u has not read the status that it was "
+				       "given before",
+				       (int)link->pid, link->uid);
+	r = bus_host_report(link->bus, f, &text);
 	if (r < 0)
 		return r;
+	link->has_host_report = true;
 	return sd_bus_reply_method_return(m, "s", text);
 }
 

@@ -19,10 +19,14 @@ static size_t character_length(const char *s)
 	return length;
 }
 
+void bus_text_init(void)
+{
+	/* Without it all that is not ASCII is shown in hexadecimal. */
+	(void)setlocale(LC_CTYPE, "C.UTF-8");
+}
+
 char *bus_text_clean(const char *s)
 {
-	locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	locale_t previous = locale ? uselocale(locale) : (locale_t)0;
 	char *text = malloc(4 * strlen(s ?: "") + 1);
 	char *to = text;
 
@@ -37,9 +41,5 @@ char *bus_text_clean(const char *s)
 	}
 	if (text)
 		*to = 0;
-	if (locale) {
-		(void)uselocale(previous); /* back to what it was cannot fail */
-		freelocale(locale);
-	}
 	return text;
 }

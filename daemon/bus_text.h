@@ -2,6 +2,9 @@
 #ifndef DAEMON_BUS_TEXT_H
 #define DAEMON_BUS_TEXT_H
 
+/** bus_text_init() - once, at the start: the locale that says which characters there are */
+void bus_text_init(void);
+
 /**
  * bus_text_clean() - make a string from a target or a patch file fit for a message and for JSON
  *
