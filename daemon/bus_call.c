@@ -512,25 +512,30 @@ static int copy_args(struct bus_call *call, const struct bus_request *request)
 	return 0;
 }
 
-/* Root opens it again: the caller must have had the right to read it himself. */
+/*
+ * Root opens it again: the caller must have had the right to read it himself. What the kernel knows of it is
+ * enough: a file system that the caller serves must not be asked, as it need not answer.
+ */
 int bus_call_check_file(int fd, struct failure *f)
 {
-	struct stat st;
+	struct statx st;
 	int flags;
 
 	flags = fcntl(fd, F_GETFL);
-	if (flags < 0 || fstat(fd, &st) < 0)
+	if (flags < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 		return failure_set(f, -errno, UPATCH_E_IO, "the patch file: %s", strerror(errno));
 	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY)
 		return failure_set(f, -EBADF, UPATCH_E_IO,
 				   "the patch file is not open for reading");
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.stx_mode))
 		return failure_set(f, -EINVAL, UPATCH_E_IO, "the patch is not a regular file");
 	return 0;
 }
 
-static int take_patch(struct bus_call *call, int fd, struct failure *f)
+/* Of a caller who has been judged. */
+static int take_patch(struct bus_call *call, struct failure *f)
 {
+	int fd = call->request.patch_fd; /* the message's */
 	int r;
 
 	if (fd < 0)
@@ -541,6 +546,7 @@ static int take_patch(struct bus_call *call, int fd, struct failure *f)
 	call->patch_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
 	if (call->patch_fd < 0)
 		return bus_error_raise(f, UPATCH_E_IO, 0, "the patch file: %s", strerror(errno));
+	call->change.patch_fd = call->patch_fd;
 	return 0;
 }
 
@@ -581,8 +587,6 @@ int bus_call_begin(struct bus_link *link, sd_bus_message *message,
 	r = check_limits(call, f);
 	if (r >= 0)
 		r = take_target(call, f);
-	if (r >= 0)
-		r = take_patch(call, request->patch_fd, f);
 	if (r >= 0 && (copy_args(call, request) < 0 || copy_change(call, request->change) < 0))
 		r = failure_oom(f);
 	if (r >= 0)
@@ -646,6 +650,8 @@ void bus_call_identified(struct bus_call *call, const struct bus_caller *caller)
 	r = check_user_limits(call, &f);
 	if (r >= 0)
 		r = check_owner(call, &f);
+	if (r >= 0)
+		r = take_patch(call, &f);
 	if (r < 0) {
 		answer_failure(call, &f);
 		return;

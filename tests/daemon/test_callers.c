@@ -45,6 +45,15 @@ static int ask_host_status(sd_bus *bus, uint32_t pid, sd_bus_error *error)
 				  "HostStatus", error, NULL, NULL);
 }
 
+/* With a file that is none: who may not ask is not told, and the file is not touched. */
+static int ask_check(sd_bus *bus, uint32_t pid, sd_bus_error *error)
+{
+	int fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return sd_bus_call_method(bus, UPATCH_BUS_NAME, UPATCH_BUS_PATH, UPATCH_BUS_INTERFACE,
+				  "Check", error, NULL, "uhsa{sv}", pid, fd, "x", 0);
+}
+
 static int ask(const char *address, int is_bus, question_fn question, uint32_t pid)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
@@ -106,6 +115,7 @@ static void check_callers(struct session *session, enum way way)
 	assert_int_equal(ask_as(session, NOBODY, way, ask_revert, nobodys), IS_DONE);
 	assert_int_equal(ask_as(session, NOBODY, way, ask_threads, roots), IS_DENIED);
 	assert_int_equal(ask_as(session, NOBODY, way, ask_revert, roots), IS_DENIED);
+	assert_int_equal(ask_as(session, NOBODY, way, ask_check, roots), IS_DENIED);
 	assert_int_equal(ask_as(session, NOBODY, way, ask_disable, 0), IS_DENIED);
 	assert_int_equal(ask_as(session, NOBODY, way, ask_host_status, 0), IS_DONE);
 	assert_int_equal(ask_as(session, 0, way, ask_disable, 0), IS_DONE);
