@@ -15,7 +15,7 @@
 #include "cleanup.h"
 
 enum {
-	RING_PAGES = 32,   /* of each CPU: a thousand mappings; a power of two */
+	RING_PAGES = 64,   /* of each CPU: two thousand mappings; a power of two */
 	RECORD_MAX = 8192, /* the kernel's are shorter: a path and some numbers */
 	BUILD_ID_MAX = 20,
 };

@@ -21,6 +21,8 @@
 enum {
 	BUFFER_SIZE = 8 << 20, /* of the socket: some 50000 events */
 	BATCH = 256,	       /* events for one turn of the loop */
+	LOSS_US = 1000000,     /* from one look for what was lost to the next */
+	LOSS_QUIET_US = 60000000,
 };
 
 struct watcher {
@@ -28,7 +30,10 @@ struct watcher {
 	sd_event_source *source;
 	struct mappings *mappings; /* or NULL */
 	sd_event_source *timer;	   /* without one of them it rescans */
-	int fd;			   /* of the proc connector, or -1 */
+	sd_event_source *loss;	   /* on, when a look for what was lost is to come */
+	uint64_t loss_at;	   /* when the last one was; 0: never */
+	uint64_t loss_told_at;
+	int fd; /* of the proc connector, or -1 */
 	uint64_t interval_us;
 };
 
@@ -40,6 +45,47 @@ static void tell(const struct watcher *watcher, const struct watcher_news *news)
 static void tell_all(const struct watcher *watcher)
 {
 	tell(watcher, &(struct watcher_news){ .event = WATCHER_RESCAN });
+}
+
+/* --- losses ------------------------------------------------------------------------------------ */
+
+/* The kernel tells of many losses while it loses: one look, now and then, is for all of them. */
+static int on_loss_time(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct watcher *watcher = userdata;
+
+	(void)sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC,
+			   &watcher->loss_at); /* the loop runs */
+	tell_all(watcher);
+	return 0;
+}
+
+static void look_at_all(struct watcher *watcher, const char *what)
+{
+	uint64_t now = 0;
+	int is_planned = SD_EVENT_OFF;
+
+	if (sd_event_source_get_enabled(watcher->loss, &is_planned) > 0)
+		return;
+	(void)sd_event_now(sd_event_source_get_event(watcher->loss), CLOCK_MONOTONIC, &now);
+	if (!watcher->loss_told_at || now > watcher->loss_told_at + LOSS_QUIET_US)
+		log_line(LOG_WARNING,
+			 "watcher: %s were lost; looking at all processes, once a second at most",
+			 what);
+	watcher->loss_told_at = now;
+	/* They are a timer, and the loop's. */
+	(void)sd_event_source_set_time(watcher->loss,
+				       watcher->loss_at ? watcher->loss_at + LOSS_US : now);
+	(void)sd_event_source_set_enabled(watcher->loss, SD_EVENT_ONESHOT);
+}
+
+static int plan_losses(struct watcher *watcher, sd_event *event)
+{
+	int r;
+
+	r = sd_event_add_time_relative(event, &watcher->loss, CLOCK_MONOTONIC, LOSS_US, 1,
+				       on_loss_time, watcher);
+	return r < 0 ? r : sd_event_source_set_enabled(watcher->loss, SD_EVENT_OFF);
 }
 
 /* --- proc connector ---------------------------------------------------------------------------- */
@@ -103,9 +149,7 @@ static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *
 				     (struct sockaddr *)&from, &length);
 
 		if (n < 0 && errno == ENOBUFS) {
-			log_line(LOG_WARNING,
-				 "watcher: events were lost; looking at all processes");
-			tell_all(watcher);
+			look_at_all(watcher, "events");
 			continue;
 		}
 		if (n < 0)
@@ -178,8 +222,7 @@ static void on_mapping(void *userdata, pid_t pid, const char *build_id)
 
 static void on_loss(void *userdata)
 {
-	log_line(LOG_WARNING, "watcher: mappings were lost; looking at all processes");
-	tell_all(userdata);
+	look_at_all(userdata, "mappings");
 }
 
 /* --- without it -------------------------------------------------------------------------------- */
@@ -201,6 +244,7 @@ void watcher_free(struct watcher *watcher)
 		return;
 	sd_event_source_disable_unref(watcher->source);
 	sd_event_source_disable_unref(watcher->timer);
+	sd_event_source_disable_unref(watcher->loss);
 	mappings_free(watcher->mappings);
 	closep(&watcher->fd);
 	free(watcher);
@@ -215,6 +259,8 @@ static int watch_events(struct watcher *watcher, sd_event *event)
 	/* Who has gone is known before somebody looks for him. */
 	if (r >= 0)
 		r = sd_event_source_set_priority(watcher->source, -10);
+	if (r >= 0)
+		r = plan_losses(watcher, event);
 	return r < 0 ? r : mappings_new(event, &receiver, &watcher->mappings);
 }
 
