@@ -61,6 +61,28 @@ static enum upatch_reason reason_of(struct json_object *error)
 	return UPATCH_E_INTERNAL;
 }
 
+static int errno_of(enum upatch_reason reason)
+{
+	switch (reason) {
+	case UPATCH_E_NO_PROCESS:
+	case UPATCH_E_GONE:
+		return -ESRCH;
+	case UPATCH_E_DENIED:
+		return -EPERM;
+	case UPATCH_E_NO_MEMORY:
+		return -ENOMEM;
+	case UPATCH_E_LIMIT:
+		return -EAGAIN;
+	case UPATCH_E_DEADLINE:
+		return -ETIMEDOUT;
+	case UPATCH_E_IO:
+	case UPATCH_E_WORKER:
+		return -EIO;
+	default:
+		return -EINVAL;
+	}
+}
+
 int bus_error_raise(struct failure *f, enum upatch_reason reason, pid_t pid, const char *fmt, ...)
 {
 	_cleanup_free_ char *message = NULL;
@@ -72,7 +94,7 @@ int bus_error_raise(struct failure *f, enum upatch_reason reason, pid_t pid, con
 	va_end(ap);
 	if (r < 0)
 		return failure_oom(f);
-	(void)failure_set(f, -EINVAL, reason, "%s", message); /* it gives back the errno */
+	(void)failure_set(f, errno_of(reason), reason, "%s", message); /* it gives back the errno */
 	f->error.pid = pid;
 	return -EINVAL;
 }

@@ -133,6 +133,7 @@ static void fill_error(struct json_object *object, const struct upatch_error *er
 
 	put_string(object, "reason", upatch_reason_name(error->reason));
 	put_number(object, "exit", upatch_reason_exit(error->reason));
+	put_string(object, "errno", strerrorname_np(-error->error));
 	put_id(object, "pid", error->pid);
 	put_string(object, "comm", read_comm(error->pid, comm, sizeof(comm)));
 	put_id(object, "tid", error->tid);

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "cleanup.h"
@@ -105,6 +106,7 @@ struct json_object *model_error(const struct upatch_error *error)
 
 	model_put_string(object, "reason", upatch_reason_name(error->reason));
 	model_put_number(object, "exit", upatch_reason_exit(error->reason));
+	model_put_string(object, "errno", strerrorname_np(-error->error));
 	put_id(object, "pid", error->pid);
 	model_put_string(object, "comm", process_comm(error->pid, comm));
 	put_id(object, "tid", error->tid);

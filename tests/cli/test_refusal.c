@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ERROR_KEYS "reason exit pid comm tid patch object function message detail hint"
+#define ERROR_KEYS "reason exit errno pid comm tid patch object function message detail hint"
 #define RESULT_KEYS "pid comm patch state exit reason longest_pause_ms wall_ms stops threads"
 
 static void assert_no_process(struct cli *cli, const char *verb, const char *operand)
@@ -21,6 +21,7 @@ static void assert_no_process(struct cli *cli, const char *verb, const char *ope
 	run(cli, verb, "-p", NO_SUCH_PID, operand, "--json");
 	assert_exit(cli, UPATCH_EXIT_NOTHING);
 	assert_json_reason(cli, "no-process");
+	assert_string_equal(json_string_at(cli->json, "errors.0.errno"), "ESRCH");
 	assert_string_equal(json_object_get_string(json_at(cli->json, "errors.0.pid")),
 			    NO_SUCH_PID);
 	assert_string_equal(json_string_at(cli->json, "results.0.state"), "nothing");

@@ -75,9 +75,19 @@ static const struct field object_fields[] = {
 };
 
 static const struct field error_fields[] = {
-	{ "reason", "s" },  { "exit", "n" },	{ "pid", "n?" },    { "comm", "s?" },
-	{ "tid", "n?" },    { "patch", "s?" },	{ "object", "s?" }, { "function", "s?" },
-	{ "message", "s" }, { "detail", "s?" }, { "hint", "s?" },   {},
+	{ "reason", "s" },
+	{ "exit", "n" },
+	{ "errno", "s?" },
+	{ "pid", "n?" },
+	{ "comm", "s?" },
+	{ "tid", "n?" },
+	{ "patch", "s?" },
+	{ "object", "s?" },
+	{ "function", "s?" },
+	{ "message", "s" },
+	{ "detail", "s?" },
+	{ "hint", "s?" },
+	{},
 };
 
 static bool has_type(struct json_object *value, const char *type)
