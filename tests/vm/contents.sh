@@ -41,9 +41,9 @@ build_patch() {
 		arguments+=(--source "$(wrapper "$name" "$object")")
 		arguments+=(--object "$object=$(object_path "$object")")
 	done
-	UPATCH_INCLUDEDIR=$source/include "$build/upatchctl/upatchctl" build -q --name "$name" \
+	UPATCH_INCLUDEDIR=$source/include "$build/upatchctl/upatchctl" build --json --name "$name" \
 		--cflag="-I$here/modules" -o "$root/patches/$output.upatch" "${arguments[@]}" "$@" \
-		2>"$root/patches/$output.refused" && rm "$root/patches/$output.refused"
+		>"$root/patches/$output.refused" && rm "$root/patches/$output.refused"
 	# Whether a refusal is right is for a scenario to say; one nobody expects fails there.
 }
 

@@ -48,6 +48,7 @@ reason() {
 		s/.*is not compatible.*/state/p
 		s/.*pre-patch callback failed.*/callback/p' | tail -n 1
 }
+# Of what a program said in that file.
 errno_of() {
 	case $(cat "$1") in
 	*"Invalid parameters"* | *"Invalid argument"*) echo EINVAL ;;
@@ -56,20 +57,33 @@ errno_of() {
 	*) cat "$1" ;;
 	esac
 }
-refuse_enable() {
-	! load "$@" || fail "$1 was not refused"
-	local why
+# why_not FILE: reason and errno, which that program said. Of what is busy the kernel's log has nothing.
+why_not() {
+	local why error
 	why=$(reason)
-	event "'$1' was refused: ${why:-busy}, $(errno_of /tmp/insmod)"
+	error=$(errno_of "$1")
+	[ "${why:=$error}" != EBUSY ] || why=busy
+	case $why,$error in
+	ambiguous,EINVAL | sympos,EINVAL | state,EINVAL | callback,ENODEV | busy,EBUSY) echo "$why, $error" ;;
+	*) fail "refused for '$why', '$error'" ;;
+	esac
+}
+refuse_enable() {
+	local why
+	! load "$@" || fail "$1 was not refused"
+	why=$(why_not /tmp/insmod) || fail "$1: $why"
+	event "'$1' was refused: $why"
 }
 # Its module is there: by the attribute, which is what a second time is.
 refuse_again() {
-	! (echo 1 >"$livepatch/$1/enabled") 2>/dev/null || fail "$1 was enabled again"
-	event "'$1' was not enabled again"
+	! (echo 1 >"$livepatch/$1/enabled") 2>/tmp/echo || fail "$1 was enabled again"
+	event "'$1' was not enabled again: $(errno_of /tmp/echo)"
 }
+# There is no attribute that could refuse.
 refuse_disable() {
-	! (echo 0 >"$livepatch/$1/enabled") 2>/dev/null || fail "$1 was disabled again"
-	event "'$1' was not disabled"
+	! (echo 0 >"$livepatch/$1/enabled") 2>/tmp/echo || fail "$1 was disabled again"
+	is_gone "$1" || fail "$1 is still there: $(cat /tmp/echo)"
+	event "'$1' was not disabled: ENOENT"
 }
 
 disable() {
@@ -103,7 +117,9 @@ load_plug() { insmod "/modules/$1.ko" || fail "insmod $1"; }
 unload_plug() { rmmod "$1" || fail "rmmod $1"; }
 refuse_plug() {
 	! insmod "/modules/$1.ko" 2>/tmp/insmod || fail "$1 was loaded"
-	event "'$1' was not loaded"
+	[ "$(why_not /tmp/insmod)" = "callback, ENODEV" ] || fail "$1 was not loaded: $(why_not /tmp/insmod)"
+	# dlopen has no errno to compare.
+	event "'$1' was not loaded: callback"
 }
 # From now on pre_patch callbacks fail; of an enabled patch at once.
 refuse_callbacks() {

@@ -32,34 +32,36 @@ enable_pending() {
 enable_pending_replace() { enable_pending "$1-replace"; }
 settle() { change 0 wait -p $victim --wait=60; }
 reenable() { enable "$1"; }
-errno_of() {
-	case $1 in
-	ambiguous | sympos | state) echo EINVAL ;;
-	callback) echo ENODEV ;;
-	busy) echo EBUSY ;;
-	esac
+# value_of FIELD FILE: of the first error in that JSON
+value_of() { sed -n 's/^ *"'"$1"'": *"\([A-Za-z-]*\)".*/\1/p' "$2" | head -n 1; }
+# refused STATUS COMMAND...: reason and errno are in $why
+refused() {
+	change "$@" --json
+	why_not /tmp/out
 }
-reason() { sed -n 's/^upatchctl: .*\[\([a-z-]*\)\]$/\1/p' "$1" | tail -n 1; }
+why_not() {
+	why="$(value_of reason "$1"), $(value_of errno "$1")"
+	[ -n "${why#*, }" ] || fail "no errno in $(cat "$1")"
+}
 # What build refused there is no patch of.
 refuse_enable() {
-	local why
 	if [ -e "/patches/$1.refused" ]; then
-		why=$(reason "/patches/$1.refused")
+		why_not "/patches/$1.refused"
+		event "'$1' was refused to be built: $why"
 	else
-		change 1 apply -p $victim --no-wait "/patches/$1.upatch"
-		why=$(reason $transcript)
+		refused 1 apply -p $victim --no-wait "/patches/$1.upatch"
+		event "'$1' was refused: $why"
 	fi
-	event "'$1' was refused: $why, $(errno_of "$why")"
 }
 refuse_again() {
-	change 1 apply -p $victim "/patches/$1.upatch"
-	[ "$(reason $transcript)" = exists ] || fail "$1 is refused for $(reason $transcript)"
-	event "'$1' was not enabled again"
+	refused 1 apply -p $victim "/patches/$1.upatch"
+	[ "${why%, *}" = exists ] || fail "$1 is refused for $why"
+	event "'$1' was not enabled again: ${why#*, }"
 }
 refuse_disable() {
-	change 4 revert -p $victim "$1"
-	[ "$(reason $transcript)" = not-applied ] || fail "$1 is refused for $(reason $transcript)"
-	event "'$1' was not disabled"
+	refused 4 revert -p $victim "$1"
+	[ "${why%, *}" = not-applied ] || fail "$1 is refused for $why"
+	event "'$1' was not disabled: ${why#*, }"
 }
 state_of() { upatchctl status -p $victim 2>&1 | grep -w "$1" | grep -ow kept; }
 disable() {
@@ -103,9 +105,14 @@ unload_plug() {
 refuse_plug() {
 	local answer
 	answer=$(ask open "$1")
-	[ "$answer" != ok ] || fail "$1 was loaded"
+	case $answer in
+	*"patch '"*"' refuses it: pre-patch callback failed") ;;
+	*) fail "open $1: $answer" ;;
+	esac
+	# It lives.
+	ask answer >/dev/null
 	report
-	event "'$1' was not loaded"
+	event "'$1' was not loaded: callback"
 }
 refuse_callbacks() { : >/tmp/refuse; }
 
