@@ -143,7 +143,10 @@ build_paired() {
 		cat "$root/patches/$output.refused")"
 }
 
-add_kill() { add_paired; }
+add_kill() {
+	add_paired
+	cp "$here/kill.sh" "$root/lib/vm/"
+}
 
 add_paired() {
 	local order

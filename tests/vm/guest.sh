@@ -30,8 +30,16 @@ said() { grep -qE "$1" /tmp/said || fail "nothing like '$1' was said"; }
 not_said() { ! grep -qE "$1" /tmp/said || fail "'$1' was said"; }
 
 # What secret() returns on each side, 6 where it is not patched.
-kernel_side() { [ "$(cut -d' ' -f1 /proc/victim)" = "$1" ] || fail "kernel: $(cat /proc/victim)"; }
-user_side() { [ "$(ask answer | cut -d' ' -f1)" = "$1" ] || fail "process: $(ask answer)"; }
+kernel_side() {
+	local answer
+	read -r answer _ </proc/victim
+	[ "$answer" = "$1" ] || fail "kernel: $answer"
+}
+user_side() {
+	local answer
+	answer=$(ask answer)
+	[ "${answer%% *}" = "$1" ] || fail "process: $answer"
+}
 both_sides() {
 	kernel_side "$1"
 	user_side "$1"

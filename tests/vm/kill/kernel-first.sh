@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Apply and revert in the other order, killed
+. /lib/vm/kill.sh
+use first kernel-first 1 "6:6 1:6 1:1"
+passes sparse
+changes
+end_passes 40
