@@ -119,7 +119,7 @@ prepare_tests() {
 	local name
 	mkdir -p "$work/objects"
 	for name in $(sed -n 's/^test_of //p' $(printf "$here/suite/%s.sh " "${scenarios[@]}")); do
-		timeout 120 sh "$root/lib/vm/tests/$name" >/dev/null 2>&1 </dev/null || true
+		timeout 30 sh "$root/lib/vm/tests/$name" >/dev/null 2>&1 </dev/null || true
 	done
 }
 

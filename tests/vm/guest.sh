@@ -64,5 +64,10 @@ test_of() {
 	cp "/lib/vm/tests/$1" /host/tmp/tests/run
 	say on_host sh /tmp/tests/run
 	not_said '^not ok'
-	said '^ok 1'
+	not_said '# SKIP'
+	local plan
+	# A test may have several groups, each with a plan.
+	plan=$(sed -n 's/^1\.\.\([0-9]*\)$/\1/p' /tmp/said | awk '{ n += $1 } END { print n + 0 }')
+	[ "$plan" -gt 0 ] || fail "no plan"
+	[ "$(grep -c '^ok ' /tmp/said)" = "$plan" ] || fail "not all $plan tests ran"
 }
