@@ -65,6 +65,7 @@ static void take_result(struct manager *m, struct target *target, const char *pa
 	enum policy_retry retry = policy_retry(result->failure.error.reason);
 
 	take_records(target, result);
+	target->is_stale |= target->is_reading; /* what the reader has seen may be older */
 	m->is_tidy = false;
 	if (patch)
 		decide_result(m, target, patch, result);
