@@ -95,7 +95,8 @@ add_host() {
 			cp -u "$file" "$root/modules"
 		done
 	done | awk '!seen[$0]++' >"$root/lib/vm/host_modules"
-	printf '%s\n' "$build" "$source" >"$root/lib/vm/host_folders"
+	# The outer one first: a build in the sources comes along with them.
+	printf "%s\n" "$source" "$build" >"$root/lib/vm/host_folders"
 	host=(-virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap")
 }
 
