@@ -335,7 +335,7 @@ static void aim(const char *line)
 	printf("ok\n");
 }
 
-static void scrub(void)
+__attribute__((noipa)) static void scrub(void)
 {
 	volatile char room[65536];
 
