@@ -49,7 +49,7 @@ bool agent_has_addr(const struct session *session, uint64_t addr);
 
 /**
  * agent_wait_empty() - wait until no thread is in the agent
- * Return: 0; -EAGAIN, unraised, after two seconds; or -errno raised.
+ * Return: 0; -EAGAIN, unraised, after five seconds; or -errno raised.
  */
 int agent_wait_empty(struct session *session);
 

@@ -40,7 +40,7 @@ bool island_has_thread(const struct session *session, const struct arch_regs *re
 
 /**
  * island_wait_empty() - wait until no thread is in an island
- * Return: 0; -EAGAIN, unraised, after two seconds; or -errno raised.
+ * Return: 0; -EAGAIN, unraised, after five seconds; or -errno raised.
  */
 int island_wait_empty(struct session *session);
 

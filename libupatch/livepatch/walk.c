@@ -139,7 +139,7 @@ static bool has_thread_inside(struct session *s, const struct freeze *freeze,
  * What has been begun is put in order even when its time is over; but who is not outside by then, or whose
  * stack cannot be walked, may stay for as long as he likes.
  */
-static const uint64_t patience = 2 * NSEC_PER_SEC;
+static const uint64_t patience = 5 * NSEC_PER_SEC;
 
 int walk_wait_outside(struct session *session, walk_is_inside_fn fn, enum walk_doubt doubt)
 {

@@ -32,7 +32,7 @@ enum walk_doubt {
 
 /**
  * walk_wait_outside() - wait until no thread is in, or will return to, some code
- * Stops all threads for each look. Return: 0; -EAGAIN, unraised, after two seconds; or -errno
+ * Stops all threads for each look. Return: 0; -EAGAIN, unraised, after five seconds; or -errno
  * raised.
  */
 int walk_wait_outside(struct session *session, walk_is_inside_fn fn, enum walk_doubt doubt);
