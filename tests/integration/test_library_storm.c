@@ -17,6 +17,7 @@
 enum {
 	THREADS = 8,
 	TIMES = 12500,
+	STORMS_MAX = 10,
 	NEW = 1,
 	OLD = 2,
 };
@@ -90,48 +91,75 @@ static void wait_for_calls(struct fixture *f, const volatile unsigned long *word
 		poll(NULL, 0, 1);
 }
 
+/* One change of the patch and back; the word says at each instant what a call may answer. */
+static void cycle(struct fixture *f, struct upatch_patch *patch, volatile unsigned long *word,
+		  int cycle)
+{
+	unsigned long nr = (unsigned long)cycle << 8;
+	int r;
+
+	*word = nr;
+	r = upatch_target_apply(f->target, patch, NULL, NULL);
+	if (r != 0)
+		fail_msg("apply %d: %d [%s] %s", cycle, r,
+			 upatch_reason_name(upatch_ctx_error(f->ctx)->reason),
+			 upatch_ctx_error(f->ctx)->message);
+	*word = nr | NEW;
+	wait_for_calls(f, word);
+	*word = nr | 4;
+	revert(f, cycle);
+	*word = nr | 4 | OLD;
+	wait_for_calls(f, word);
+}
+
+struct tally {
+	int cycles;
+	unsigned long judged;
+};
+
+/* One storm of loads, all of which are counted; the patch comes and goes until it is over. */
+static void storm(struct fixture *f, struct upatch_patch *patch, volatile unsigned long *word,
+		  struct tally *tally)
+{
+	unsigned long calls, judged, wrong;
+	char line[128];
+
+	*word = OLD;
+	fprintf(f->to, "judge %d %d\n", THREADS, TIMES);
+	while (!has_answered(f))
+		cycle(f, patch, word, ++tally->cycles);
+	assert_non_null(fgets(line, sizeof(line), f->from));
+	print_message("# %d cycles: %s", tally->cycles, line);
+	assert_int_equal(
+		sscanf(line, "judge %lu calls %lu judged %lu wrong", &calls, &judged, &wrong), 3);
+	assert_int_equal(calls, THREADS * TIMES);
+	assert_int_equal(wrong, 0);
+	tally->judged += judged;
+}
+
+/*
+ * How many cycles fit into a storm is the scheduler's choice: each waits for eight busy threads on however
+ * few cores there are. Another storm follows until there were enough.
+ */
 static void test_patches_come_and_go_under_a_storm_of_loads(void **state)
 {
 	int fd = open(getenv("JUDGE"), O_RDWR | O_CLOEXEC);
 	volatile unsigned long *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	unsigned long calls, judged, wrong;
 	struct fixture *f = *state;
 	struct upatch_patch *patch;
+	struct tally tally = { 0 };
 	char line[128];
-	int cycles = 0;
-	int r;
 
 	assert_true(word != MAP_FAILED);
 	assert_int_equal(upatch_patch_open(f->ctx, loader_build(f, &plug_100), &patch), 0);
 	snprintf(line, sizeof(line), "judge %d 10", THREADS);
 	(void)fixture_ask(f, line);
 	fixture_remember(f);
-	*word = OLD;
-	fprintf(f->to, "judge %d %d\n", THREADS, TIMES);
-	while (!has_answered(f)) {
-		unsigned long nr = (unsigned long)++cycles << 8;
-
-		*word = nr;
-		r = upatch_target_apply(f->target, patch, NULL, NULL);
-		if (r != 0)
-			fail_msg("apply %d: %d [%s] %s", cycles, r,
-				 upatch_reason_name(upatch_ctx_error(f->ctx)->reason),
-				 upatch_ctx_error(f->ctx)->message);
-		*word = nr | NEW;
-		wait_for_calls(f, word);
-		*word = nr | 4;
-		revert(f, cycles);
-		*word = nr | 4 | OLD;
-		wait_for_calls(f, word);
-	}
-	assert_non_null(fgets(line, sizeof(line), f->from));
-	print_message("# %d cycles: %s", cycles, line);
-	assert_int_equal(
-		sscanf(line, "judge %lu calls %lu judged %lu wrong", &calls, &judged, &wrong), 3);
-	assert_int_equal(calls, THREADS * TIMES);
-	assert_int_equal(wrong, 0);
-	assert_true(judged > 2000);
-	assert_true(cycles > 5);
+	for (int storms = 0; storms < STORMS_MAX && (tally.cycles < 6 || tally.judged < 2000);
+	     storms++)
+		storm(f, patch, word, &tally);
+	assert_true(tally.judged >= 2000);
+	assert_true(tally.cycles >= 6);
 	assert_string_equal(fixture_state(f, "p"), "none");
 	fixture_assert_unchanged(f);
 	upatch_patch_close(patch);
