@@ -8,6 +8,7 @@
  * to be unmapped, its destructors behind it, these parts go.
  *
  *	dl_map.h   the dynamic linker's lists, and what one library is
+ *	library.h  one library, and what all patches have for it
  *	part.h	   what one patch has for one library
  *	dl.c	   the hooks, in which threads are that call dlopen(3) or dlclose(3)
  *

@@ -5,8 +5,6 @@
 #include "agent/bytes.h"
 
 enum {
-	LISTS_MAX = 64, /* glibc has 16 */
-	MAPS_MAX = 65536,
 	NEEDED_MAX = 1024,
 	ERROR_FAULT = -14,
 };
@@ -22,7 +20,7 @@ struct dl_debug *dl_map_list(const void *map)
 {
 	int lists = 0;
 
-	for (struct dl_debug *d = dl_debug_next(NULL); d && lists < LISTS_MAX;
+	for (struct dl_debug *d = dl_debug_next(NULL); d && lists < DL_LISTS_MAX;
 	     d = dl_debug_next(d), lists++)
 		for (const struct dl_map *m = d->first; m; m = m->next)
 			if (m == map)
@@ -206,7 +204,7 @@ bool dl_scope_find(const struct dl_scope *scope, const char *name, const char *v
 	*ret_in = scope->map;
 	if (find_in(scope->map, name, version, ret))
 		return true;
-	for (; m && i < MAPS_MAX; m = m->next, i++) {
+	for (; m && i < DL_MAPS_MAX; m = m->next, i++) {
 		*ret_in = m;
 		if (find_in(m, name, version, ret))
 			return true;

@@ -14,6 +14,12 @@
 
 #include "agent/lookup.h"
 
+/* No list of lists, and no list, is followed farther. */
+enum {
+	DL_LISTS_MAX = 64, /* glibc has 16 */
+	DL_MAPS_MAX = 65536,
+};
+
 struct dl_map {
 	uint64_t bias;
 	const char *name;
