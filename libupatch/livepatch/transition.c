@@ -13,9 +13,9 @@
 #include "livepatch/backtrace.h"
 #include "livepatch/island.h"
 #include "livepatch/library.h"
+#include "livepatch/look.h"
 #include "livepatch/plan.h"
 #include "livepatch/session.h"
-#include "livepatch/suspended.h"
 #include "target/freeze.h"
 #include "target/target.h"
 
@@ -58,6 +58,17 @@ static enum slots_version version_of(const struct transition *tr, enum rule_goal
 	return (goal == RULE_PATCHED) == is_coming(tr) ? SLOTS_NEW : SLOTS_OLD;
 }
 
+/* Which functions change, and where nobody may be meanwhile, by the record as it is. */
+static int find_extent(struct transition *tr)
+{
+	int index = (int)tr->patch;
+	int r;
+
+	r = slots_collect(tr->session, tr->patch, is_coming(tr) ? index : -1,
+			  is_coming(tr) ? -1 : index, &tr->slots);
+	return r < 0 ? r : rule_new(tr->session, tr->patch, tr->goal, &tr->slots, &tr->rule);
+}
+
 int transition_init(struct session *session, size_t patch, enum rule_goal goal,
 		    const struct plan *plan, struct transition *ret)
 {
@@ -68,19 +79,15 @@ int transition_init(struct session *session, size_t patch, enum rule_goal goal,
 		.plan = plan,
 		.laggards.index = -1,
 	};
-	int index = (int)patch;
 	int r = 0;
 
-	if (record_find_open(&session->record) == index)
+	if (record_find_open(&session->record) == (int)patch)
 		r = laggards_read(session, &tr.laggards);
 	if (r >= 0 && tr.laggards.table)
 		tr.goal = is_coming(&tr) != (tr.laggards.table->invert != 0) ? RULE_PATCHED
 									     : RULE_UNPATCHED;
 	if (r >= 0)
-		r = slots_collect(session, patch, is_coming(&tr) ? index : -1,
-				  is_coming(&tr) ? -1 : index, &tr.slots);
-	if (r >= 0)
-		r = rule_new(session, patch, tr.goal, &tr.slots, &tr.rule);
+		r = find_extent(&tr);
 	if (r < 0) {
 		transition_deinit(&tr);
 		return r;
@@ -108,7 +115,6 @@ bool transition_lists(const struct transition *transition, const struct thread *
  */
 static int refresh(struct transition *tr)
 {
-	int index = (int)tr->patch;
 	int r;
 
 	r = library_sync(tr->session);
@@ -116,10 +122,7 @@ static int refresh(struct transition *tr)
 		return r;
 	stack_rule_deinit(&tr->rule);
 	slots_deinit(&tr->slots);
-	r = slots_collect(tr->session, tr->patch, is_coming(tr) ? index : -1,
-			  is_coming(tr) ? -1 : index, &tr->slots);
-	if (r >= 0)
-		r = rule_new(tr->session, tr->patch, tr->goal, &tr->slots, &tr->rule);
+	r = find_extent(tr);
 	if (r >= 0)
 		r = session_reload_maps(tr->session);
 	return r < 0 ? r : session_prepare_unwinder(tr->session);
@@ -136,102 +139,6 @@ static int stop(struct transition *tr, struct freeze *ret)
 	if (r < 0)
 		freeze_thaw(ret);
 	return r;
-}
-
-/* --- looking at threads ---------------------------------------------------------------------- */
-
-/* What one look at stopped threads finds. */
-struct look {
-	struct unwind_stack *stack; /* of the last one */
-	struct block first_wait;
-	struct laggard *laggards;
-	size_t nr;
-	size_t alloc;
-	bool has_island_thread;
-	bool has_stale; /* a library's part looks as if the library had gone: raised */
-};
-
-static int look_init(struct session *s, struct look *ret)
-{
-	*ret = (struct look){ .stack = malloc(sizeof(*ret->stack)) };
-	return ret->stack ? 0 : diag_oom(s->diag);
-}
-
-static void look_deinit(struct look *look)
-{
-	free(look->stack);
-	free(look->laggards);
-	block_deinit(&look->first_wait);
-}
-
-/* @ret: borrowed, see block_judge(). */
-static void judge(struct transition *tr, const struct stack_rule *rule, struct thread *thread,
-		  struct look *look, struct block *ret)
-{
-	block_judge(tr->session, rule, thread, look->stack, ret);
-	if (island_has_thread(tr->session, &thread->regs, look->stack))
-		look->has_island_thread = true;
-}
-
-/*
- * Who lags behind when a transition starts, or is turned around. Threads that the table lists go
- * back to where they still are: of them only the place matters.
- */
-static int look_at_all(struct transition *tr, const struct stack_rule *rule,
-		       const struct freeze *freeze, struct look *look)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < freeze->nr && r >= 0; i++) {
-		struct thread *thread = &freeze->threads[i];
-		struct block block;
-
-		if (thread->state == THREAD_GONE)
-			continue;
-		judge(tr, rule, thread, look, &block);
-		if (block.verdict == STACK_IN_ENTRY || block.verdict == STACK_IN_GATE) {
-			if (!look->first_wait.tid)
-				r = block_keep(tr->session, &block, &look->first_wait);
-			continue;
-		}
-		if (block.verdict == STACK_CLEAN || transition_lists(tr, thread))
-			continue;
-		if (!tr->block.tid)
-			r = block_keep(tr->session, &block, &tr->block);
-		if (r >= 0 && !array_grow(look->laggards, look->nr, look->alloc))
-			r = diag_oom(tr->session->diag);
-		if (r >= 0)
-			look->laggards[look->nr++] = (struct laggard){
-				laggards_key(tr->session, thread),
-				thread->tid,
-			};
-	}
-	return r;
-}
-
-/* What no thread shows, if that was asked for. Return: 0; ATTEMPT_WAIT with @ret; or -errno raised. */
-enum {
-	ATTEMPT_WAIT = 2,
-};
-
-static int look_for_suspended(struct transition *tr, const struct stack_rule *rule,
-			      const struct freeze *freeze, struct block *ret)
-{
-	const struct stack_range *range;
-	int r;
-
-	if (!(tr->session->flags & SESSION_SCAN_MEMORY))
-		return 0;
-	session_remember_stacks(tr->session, freeze);
-	r = suspended_find(tr->session, rule, &range);
-	if (r != SUSPENDED_FOUND)
-		return r;
-	block_deinit(ret);
-	*ret = (struct block){
-		.verdict = STACK_SUSPENDED,
-		.function = range ? strdup(range->function) : NULL,
-	};
-	return ATTEMPT_WAIT;
 }
 
 /* --- effects ----------------------------------------------------------------------------------- */
@@ -377,7 +284,7 @@ static int raise_wait(struct transition *tr, const struct block *block)
 
 /* --- start, reverse ---------------------------------------------------------------------------- */
 
-/* One stop. Return: transition_outcome; ATTEMPT_WAIT: something is in the way; or -errno raised. */
+/* One stop. Return: transition_outcome; LOOK_WAIT: something is in the way; or -errno raised. */
 static int attempt_start(struct transition *tr, struct look *look)
 {
 	struct session *s = tr->session;
@@ -394,11 +301,7 @@ static int attempt_start(struct transition *tr, struct look *look)
 	/* One may have gone just now, and the agent be about to notice. */
 	look->has_stale = (r == -EFAULT || r == -EILSEQ) && state_of(tr) == UPATCH_PATCH_LOADED;
 	if (r >= 0)
-		r = look_at_all(tr, &tr->rule, &freeze, look);
-	if (r >= 0 && look->first_wait.tid)
-		r = ATTEMPT_WAIT;
-	if (r == 0)
-		r = look_for_suspended(tr, &tr->rule, &freeze, &look->first_wait);
+		r = look_around(tr, &tr->rule, &freeze, look);
 	if (r == 0) {
 		tell(tr, "starting", transition_verb(tr->goal));
 		r = open_transition(tr, &freeze, look);
@@ -407,7 +310,7 @@ static int attempt_start(struct transition *tr, struct look *look)
 		s->idle_islands_are_empty = r == TRANSITION_DONE && !look->has_island_thread;
 	}
 	freeze_thaw(&freeze);
-	return look->has_stale ? ATTEMPT_WAIT : r;
+	return look->has_stale ? LOOK_WAIT : r;
 }
 
 static int attempt_reverse(struct transition *tr, struct look *look)
@@ -424,11 +327,7 @@ static int attempt_reverse(struct transition *tr, struct look *look)
 	r = rule_new(s, tr->patch, goal, &tr->slots, &rule);
 	if (r < 0)
 		goto out;
-	r = look_at_all(tr, &rule, &freeze, look);
-	if (r >= 0 && look->first_wait.tid)
-		r = ATTEMPT_WAIT;
-	if (r == 0)
-		r = look_for_suspended(tr, &rule, &freeze, &look->first_wait);
+	r = look_around(tr, &rule, &freeze, look);
 	if (r == 0)
 		r = laggards_replace(s, &tr->laggards, freeze_any(&freeze), look->laggards,
 				     look->nr, !tr->laggards.table->invert);
@@ -467,12 +366,12 @@ static int attempt(struct transition *tr, int (*fn)(struct transition *tr, struc
 			return r;
 		block_deinit(&tr->block);
 		r = fn(tr, &look);
-		if (r == ATTEMPT_WAIT && deadline_is_over(deadline))
+		if (r == LOOK_WAIT && deadline_is_over(deadline))
 			r = look.has_stale ? -EAGAIN : raise_wait(tr, &look.first_wait);
 		else if (look.has_stale)
 			diag_clear(tr->session->diag);
 		look_deinit(&look);
-		if (r != ATTEMPT_WAIT)
+		if (r != LOOK_WAIT)
 			return r;
 		backoff_wait(&backoff, deadline);
 	}
@@ -496,7 +395,7 @@ static int look_at_laggard(struct transition *tr, struct thread *thread, struct 
 	struct block block;
 	int r;
 
-	judge(tr, &tr->rule, thread, look, &block);
+	look_at_thread(tr, &tr->rule, thread, look, &block);
 	if (block.verdict == STACK_CLEAN)
 		return TRANSITION_DONE;
 	r = block_keep(tr->session, &block, &tr->block);
@@ -599,8 +498,8 @@ int transition_try_complete(struct transition *transition)
 		goto out;
 	/* Nobody switches while something is suspended: it may be any thread's. */
 	r = look_for_suspended(tr, &tr->rule, &freeze, &tr->block);
-	left = r == ATTEMPT_WAIT;
-	for (size_t i = 0; i < nr && r >= 0 && r != ATTEMPT_WAIT; i++) {
+	left = r == LOOK_WAIT;
+	for (size_t i = 0; i < nr && r >= 0 && r != LOOK_WAIT; i++) {
 		r = look_at_key(tr, &freeze, list[i].key, &look);
 		if (r == TRANSITION_DONE)
 			r = laggards_drop(s, &tr->laggards, freeze_any(&freeze), list[i].key);
@@ -650,7 +549,7 @@ static int add_forced(struct transition *tr, struct thread *thread, struct look 
 	struct block block;
 	size_t alloc = *nr;
 
-	judge(tr, &tr->rule, thread, look, &block);
+	look_at_thread(tr, &tr->rule, thread, look, &block);
 	if (!array_grow(*blocks, *nr, alloc))
 		return diag_oom(tr->session->diag);
 	return block_keep(tr->session, &block, &(*blocks)[(*nr)++]);
