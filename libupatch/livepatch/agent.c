@@ -221,15 +221,20 @@ uint64_t agent_export_addr(struct session *session, const char *name)
 	return export ? region_of(session)->addr + export->offset : 0;
 }
 
-int agent_read_data(struct session *session, struct upatch_agent_data *ret)
+int agent_load_data(struct session *session, size_t offset, void *field, size_t size)
 {
 	const struct upatch_region *region = region_of(session);
 	int r;
 
-	r = region ? target_read(session->target, region->addr + region->text_size, ret,
-				 sizeof(*ret))
+	r = region ? target_read(session->target, region->addr + region->text_size + offset, field,
+				 size)
 		   : -ENOENT;
 	return r < 0 ? diag_err(session->diag, r, UPATCH_E_GONE, NULL, "cannot read its agent") : 0;
+}
+
+int agent_read_data(struct session *session, struct upatch_agent_data *ret)
+{
+	return agent_load_data(session, 0, ret, sizeof(*ret));
 }
 
 int agent_store_data(struct session *session, size_t offset, const void *field, size_t size)

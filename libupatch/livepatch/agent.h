@@ -33,6 +33,7 @@ uint64_t agent_export_addr(struct session *session, const char *name);
 
 /* What it and the host tell each other, struct upatch_agent_data. Return: 0, or -errno raised. */
 int agent_read_data(struct session *session, struct upatch_agent_data *ret);
+int agent_load_data(struct session *session, size_t offset, void *field, size_t size);
 int agent_store_data(struct session *session, size_t offset, const void *field, size_t size);
 
 /* Is a thread changing the record, for a library that comes or goes? */

@@ -404,8 +404,9 @@ int hooks_write(struct session *session, struct hooks *hooks)
 
 int hooks_arm(struct session *session, struct hooks *hooks)
 {
-	struct upatch_agent_data data;
+	const size_t offset = offsetof(struct upatch_agent_data, armed);
 	struct freeze freeze;
+	uint64_t armed;
 	int r;
 
 	r = session_freeze(session, &freeze);
@@ -413,11 +414,10 @@ int hooks_arm(struct session *session, struct hooks *hooks)
 		return r;
 	r = plan_verify_entries(session, &hooks->plan);
 	if (r >= 0)
-		r = agent_read_data(session, &data);
+		r = agent_load_data(session, offset, &armed, sizeof(armed));
 	if (r >= 0) {
-		data.armed++;
-		r = agent_store_data(session, offsetof(struct upatch_agent_data, armed),
-				     &data.armed, sizeof(data.armed));
+		armed++;
+		r = agent_store_data(session, offset, &armed, sizeof(armed));
 	}
 	if (r >= 0)
 		r = slots_write_entries(session, &hooks->plan, &freeze, freeze_any(&freeze));

@@ -53,10 +53,17 @@ int late_settle(struct session *session, struct plan *plan)
 			if (!o->load.symbols[n].is_late || !o->load.symbols[n].got)
 				continue;
 			r = take(s, &data, &at);
+			o->load.symbols[n].trap = (uint32_t)at;
 			o->load.symbols[n].value = traps + (uint64_t)at * UPATCH_TRAP_SIZE;
 		}
 	}
 	return r < 0 ? r : 0;
+}
+
+/* In the agent's data. */
+static size_t offset_of(size_t trap)
+{
+	return offsetof(struct upatch_agent_data, late) + trap * sizeof(struct upatch_late);
 }
 
 static int write_one(struct session *s, const struct plan *plan, const struct plan_object *o,
@@ -64,10 +71,7 @@ static int write_one(struct session *s, const struct plan *plan, const struct pl
 {
 	const struct payload_symbol *from = &o->payload->symbols[symbol];
 	const struct payload *sibling = &plan->file->payloads[from->sibling - 1];
-	uint64_t traps = agent_export_addr(s, "dl_traps");
-	size_t index = (o->load.symbols[symbol].value - traps) / UPATCH_TRAP_SIZE;
-	size_t offset =
-		offsetof(struct upatch_agent_data, late) + index * sizeof(struct upatch_late);
+	size_t offset = offset_of(o->load.symbols[symbol].trap);
 	struct upatch_late late = { .word = load_late_word(o, symbol) };
 	struct diag_where where = { .object = o->payload->object };
 	int r;
@@ -107,10 +111,7 @@ static int clear(struct session *s, const struct upatch_agent_data *data, uint64
 
 	for (size_t i = 0; i < UPATCH_LATE_MAX && r >= 0; i++)
 		if (data->late[i].seq == seq)
-			r = agent_store_data(s,
-					     offsetof(struct upatch_agent_data, late) +
-						     i * sizeof(struct upatch_late) +
-						     offsetof(struct upatch_late, seq),
+			r = agent_store_data(s, offset_of(i) + offsetof(struct upatch_late, seq),
 					     &nobody, sizeof(nobody));
 	return r;
 }

@@ -36,15 +36,13 @@ static int raise_loading(struct session *s)
 /* Is the dynamic linker about to unmap what the record still has, or has just done so? */
 static bool is_unmapping(struct session *s)
 {
-	struct upatch_agent_data data;
 	uint64_t addr = 0;
 	bool found = false;
 
 	if (!hooks_are_armed(s))
 		return false;
-	if (agent_read_data(s, &data) >= 0)
-		addr = data.r_debug_addr;
-	else
+	if (agent_load_data(s, offsetof(struct upatch_agent_data, r_debug_addr), &addr,
+			    sizeof(addr)) < 0)
 		diag_clear(s->diag);
 	for (int i = 0; addr && i < NAMESPACES_MAX && !found; i++) {
 		struct r_debug_extended debug;
@@ -77,13 +75,8 @@ int library_freeze(struct session *session, struct freeze *ret)
 
 static int read_generation(struct session *s, uint64_t *ret)
 {
-	struct upatch_agent_data data;
-	int r;
-
-	r = agent_read_data(s, &data);
-	if (r >= 0)
-		*ret = data.generation;
-	return r;
+	return agent_load_data(s, offsetof(struct upatch_agent_data, generation), ret,
+			       sizeof(*ret));
 }
 
 bool library_has_changed(struct session *session)

@@ -34,6 +34,7 @@ struct load_symbol {
 	uint32_t got;  /* offset in the GOT + 1, 0: none */
 	uint32_t got_tpoff;
 	uint32_t got_pair;
+	uint32_t trap; /* is_late: its number, see late.h */
 	uint32_t stub; /* offset among the stubs + 1, 0: none */
 };
 

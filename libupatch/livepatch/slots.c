@@ -266,6 +266,16 @@ static void move_to_gateway(struct session *s, const struct upatch_slot *slot,
 	}
 }
 
+/* Lead one function to its slot; nobody stands in what is overwritten then. */
+static int write_entry(struct session *s, const struct upatch_slot *slot, struct freeze *freeze,
+		       pid_t tracee)
+{
+	for (size_t i = 0; i < freeze->nr; i++)
+		if (freeze->threads[i].state != THREAD_GONE)
+			move_to_gateway(s, slot, &freeze->threads[i]);
+	return target_write(s->target, tracee, slot->entry_addr, slot->jump, slot->entry_size);
+}
+
 int slots_write_entries(struct session *session, const struct plan *plan, struct freeze *freeze,
 			pid_t tracee)
 {
@@ -274,16 +284,11 @@ int slots_write_entries(struct session *session, const struct plan *plan, struct
 	for (size_t i = 0; i < plan->nr_objects; i++) {
 		for (size_t n = 0; n < plan->objects[i].nr_funcs && r >= 0; n++) {
 			const struct plan_func *f = &plan->objects[i].funcs[n];
-			const struct upatch_slot *slot =
-				record_slot_at(&session->record, f->slot_addr);
 
-			if (f->is_patched)
-				continue;
-			for (size_t k = 0; k < freeze->nr; k++)
-				if (freeze->threads[k].state != THREAD_GONE)
-					move_to_gateway(session, slot, &freeze->threads[k]);
-			r = target_write(session->target, tracee, slot->entry_addr, slot->jump,
-					 slot->entry_size);
+			if (!f->is_patched)
+				r = write_entry(session,
+						record_slot_at(&session->record, f->slot_addr),
+						freeze, tracee);
 		}
 	}
 	return r;
@@ -331,13 +336,8 @@ int slots_write_libraries(struct session *session, size_t patch, struct freeze *
 		if (!meta_func_is_here(meta, i) || !meta_objects(meta)[func->object].template_addr)
 			continue;
 		r = find_unwritten(session, meta, func, &slot);
-		if (r < 0 || !slot || !freeze)
-			continue;
-		for (size_t k = 0; k < freeze->nr; k++)
-			if (freeze->threads[k].state != THREAD_GONE)
-				move_to_gateway(session, slot, &freeze->threads[k]);
-		r = target_write(session->target, tracee, slot->entry_addr, slot->jump,
-				 slot->entry_size);
+		if (r >= 0 && slot && freeze)
+			r = write_entry(session, slot, freeze, tracee);
 	}
 	return r;
 }
