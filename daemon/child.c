@@ -12,8 +12,8 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "serve.h"
 #include "wire.h"
-#include "worker.h"
 
 extern char **environ;
 
@@ -41,9 +41,9 @@ static int spawn(const char *program, const char *role, int fd, pid_t *ret)
 	sigaddset(&pipe, SIGPIPE);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawnattr_init(&attr);
-	r = posix_spawn_file_actions_adddup2(&actions, fd, WORKER_FD);
+	r = posix_spawn_file_actions_adddup2(&actions, fd, SERVE_FD);
 	if (r == 0)
-		r = posix_spawn_file_actions_addclosefrom_np(&actions, WORKER_FD + 1);
+		r = posix_spawn_file_actions_addclosefrom_np(&actions, SERVE_FD + 1);
 	posix_spawnattr_setsigmask(&attr, &none);
 	posix_spawnattr_setsigdefault(&attr, &pipe);
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

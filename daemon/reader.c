@@ -2,7 +2,6 @@
 #include "reader.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <upatch/upatch.h>
@@ -12,8 +11,8 @@
 #include "job.h"
 #include "process.h"
 #include "record.h"
+#include "serve.h"
 #include "wire.h"
-#include "worker.h"
 
 struct reader {
 	struct upatch_ctx *ctx;
@@ -75,43 +74,25 @@ static void put_answer(struct reader *reader, pid_t pid, struct wire *w)
 	process_deinit(&process);
 }
 
-static int serve(struct reader *reader, struct wire *w)
+static int on_question(void *userdata, struct wire *w)
 {
-	pid_t pid;
-	int r;
+	pid_t pid = (pid_t)wire_get_max(w, INT32_MAX);
 
-	r = wire_receive(w, WORKER_FD);
-	if (r <= 0)
-		return r;
-	pid = (pid_t)wire_get_max(w, INT32_MAX);
 	if (!wire_is_done(w))
 		return -EBADMSG;
 	wire_reset(w);
-	put_answer(reader, pid, w);
-	r = wire_send(w, WORKER_FD);
-	return r < 0 ? r : 1;
+	put_answer(userdata, pid, w);
+	return 0;
 }
 
 int reader_main(void)
 {
 	struct reader reader = {};
-	struct wire w;
-	sigset_t none;
-	int r;
+	int status = UPATCH_EXIT_REFUSED;
 
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	r = wire_init(&w);
-	if (r >= 0)
-		r = upatch_ctx_new(&reader.ctx);
-	if (r >= 0)
-		r = facts_cache_new(&reader.cache);
-	if (r >= 0)
-		r = 1;
-	while (r > 0)
-		r = serve(&reader, &w);
+	if (upatch_ctx_new(&reader.ctx) >= 0 && facts_cache_new(&reader.cache) >= 0)
+		status = serve(on_question, &reader);
 	facts_cache_free(reader.cache);
 	upatch_ctx_free(reader.ctx);
-	wire_deinit(&w);
-	return r < 0 ? UPATCH_EXIT_REFUSED : UPATCH_EXIT_DONE;
+	return status;
 }

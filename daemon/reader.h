@@ -18,7 +18,7 @@ enum reader_outcome {
 	READER_ERROR,
 };
 
-/* Serve on WORKER_FD until the daemon closes it. Return: exit status. */
+/* Serve on SERVE_FD until the daemon closes it. Return: exit status. */
 int reader_main(void);
 
 #endif

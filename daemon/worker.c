@@ -2,7 +2,6 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "job.h"
 #include "owner.h"
 #include "record.h"
+#include "serve.h"
 #include "wire.h"
 
 /* The last patch stays open: a thousand targets get the same. */
@@ -209,46 +209,31 @@ static void run_job(struct worker *worker, const struct job *job, struct job_res
 	upatch_target_close(target);
 }
 
-static int serve(struct worker *worker, struct wire *w)
+static int on_job(void *userdata, struct wire *w)
 {
 	struct job_result result = {};
 	struct job job;
 	int r;
 
-	r = wire_receive(w, WORKER_FD);
-	if (r <= 0)
-		return r;
 	r = job_get(w, &job);
 	if (r < 0)
 		return r;
-	run_job(worker, &job, &result);
+	run_job(userdata, &job, &result);
 	wire_reset(w);
 	job_result_put(w, &result);
-	r = wire_send(w, WORKER_FD);
 	job_result_deinit(&result);
 	job_deinit(&job);
-	return r < 0 ? r : 1;
+	return 0;
 }
 
 int worker_main(void)
 {
 	struct worker worker = {};
-	struct wire w;
-	sigset_t none;
-	int r;
+	int status = UPATCH_EXIT_REFUSED;
 
-	/* The daemon blocks signals for itself; when it is gone nobody waits for an answer. */
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	r = wire_init(&w);
-	if (r >= 0)
-		r = upatch_ctx_new(&worker.ctx);
-	if (r >= 0)
-		r = 1;
-	while (r > 0)
-		r = serve(&worker, &w);
+	if (upatch_ctx_new(&worker.ctx) >= 0)
+		status = serve(on_job, &worker);
 	close_patch(&worker);
 	upatch_ctx_free(worker.ctx);
-	wire_deinit(&w);
-	return r < 0 ? UPATCH_EXIT_REFUSED : UPATCH_EXIT_DONE;
+	return status;
 }

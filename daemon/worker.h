@@ -8,10 +8,6 @@
  * worker finishes or undoes it.
  */
 
-enum {
-	WORKER_FD = 3, /* the socket that it is started with */
-};
-
 /* Serve jobs until the daemon closes the socket. Return: exit status. */
 int worker_main(void);
 
