@@ -481,3 +481,20 @@ int fixture_teardown(void **state)
 	free(f);
 	return 0;
 }
+
+pid_t fixture_parent_of(const char *pid)
+{
+	char path[300], text[512];
+	const char *end;
+	FILE *file;
+	int parent = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%s/stat", pid);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (fgets(text, sizeof(text), file) && (end = strrchr(text, ')')))
+		(void)sscanf(end + 1, " %*c %d", &parent);
+	(void)fclose(file);
+	return parent;
+}

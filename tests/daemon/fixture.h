@@ -94,4 +94,7 @@ long fixture_nr(struct fixture *f, const char *programs);
 /* Each victim is alive and goes on. */
 void fixture_assert_alive(struct fixture *f);
 
+/* Of a process by its name in /proc; 0: it has gone. */
+pid_t fixture_parent_of(const char *pid);
+
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The same words, whoever is asked: upatchctl itself, upatchctl through upatchd, and busctl. */
-#include "../cli/fixture.h"
-#include "bus_session.h"
 #include "schema.h"
+#include "world.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -11,60 +10,16 @@
 #include <unistd.h>
 #include <upatch/bus.h>
 
-struct world {
-	struct cli *cli;
-	struct session *session;
-	pid_t pid;
-	char pid_text[16];
-};
-
 static int setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-	void *cli, *session;
+	struct world *w = world_new();
 
-	assert_non_null(w);
-	cli_setup(&cli);
-	session_setup(&session);
-	w->cli = cli;
-	w->session = session;
-	session_start_on_bus(session);
-	w->pid = session_spawn(session, getenv("HOLDER"));
+	session_start_on_bus(w->session);
+	w->pid = session_spawn(w->session, getenv("HOLDER"));
 	snprintf(w->pid_text, sizeof(w->pid_text), "%d", (int)w->pid);
 	*state = w;
 	return 0;
 }
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-	void *cli = w->cli, *session = w->session;
-
-	if (w->session->daemon)
-		session_stop(w->session);
-	session_teardown(&session);
-	cli_teardown(&cli);
-	free(w);
-	return 0;
-}
-
-/* NAME.upatch for the holder. */
-static void build(struct world *w, const char *name)
-{
-	char file[64];
-
-	snprintf(file, sizeof(file), "%s.c", name);
-	cli_write(w->cli, file,
-		  "#include <upatch/livepatch.h>\n"
-		  "UPATCH_OBJECT(\"cli-holder\");\n"
-		  "static void new_hold(void) { __asm__ volatile(\"\"); }\n"
-		  "UPATCH_FUNC(hold, new_hold);\n");
-	run(w->cli, "build", "-s", file, "--object", getenv("HOLDER_OBJECT"), "--cve",
-	    "CVE-2026-1234");
-	assert_exit(w->cli, UPATCH_EXIT_DONE);
-}
-
-#define by_daemon(w, ...) run((w)->cli, __VA_ARGS__, "--json", "--socket", (w)->session->socket)
 
 /* Without the fields that tell of one run only. */
 static struct json_object *copy_of(struct json_object *json)
@@ -127,7 +82,7 @@ static void test_refusals_are_the_same_directly_and_by_the_daemon(void **state)
 {
 	struct world *w = *state;
 
-	build(w, "fix");
+	world_build(w, "fix");
 	assert_agree(w, "no-process", "revert", "-p", NO_SUCH_PID, "fix");
 	assert_agree(w, "no-process", "status", "-p", NO_SUCH_PID);
 	assert_agree(w, "no-process", "threads", "-p", NO_SUCH_PID);
@@ -248,7 +203,7 @@ static void test_status_is_the_same_three_ways(void **state)
 	struct world *w = *state;
 	struct json_object *direct, *again;
 
-	build(w, "fix");
+	world_build(w, "fix");
 	by_daemon(w, "apply", "-p", w->pid_text, "fix.upatch");
 	assert_exit(w->cli, UPATCH_EXIT_DONE);
 	assert_string_equal(json_string_at(w->cli->json, "results.0.state"), "done");
@@ -283,7 +238,7 @@ static void test_enabled_patch_reaches_all_and_the_counts_add_up(void **state)
 	struct world *w = *state;
 	uint32_t nr = 3;
 
-	build(w, "fix");
+	world_build(w, "fix");
 	session_spawn(w->session, getenv("HOLDER"));
 	by_daemon(w, "enable", "fix.upatch");
 	assert_exit(w->cli, UPATCH_EXIT_DONE);
@@ -322,7 +277,7 @@ static void test_conditions_narrow_and_bad_ones_are_named(void **state)
 {
 	struct world *w = *state;
 
-	build(w, "fix");
+	world_build(w, "fix");
 	by_daemon(w, "enable", "fix.upatch", "--name", "no-such-name", "--exclude", "user=root");
 	assert_exit(w->cli, UPATCH_EXIT_DONE);
 	session_wait_settled(w->session);
@@ -342,7 +297,7 @@ static void test_conditions_narrow_and_bad_ones_are_named(void **state)
 
 int main(void)
 {
-#define world_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define world_test(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_each_reason_has_an_error_name_of_its_own),
 		world_test(test_refusals_are_the_same_directly_and_by_the_daemon),

@@ -95,23 +95,6 @@ static void restart(struct chaos *chaos)
 	f->is_shared_enabled = *fixture_ask(f, "enabled shared") == '1';
 }
 
-static pid_t parent_of(const char *pid)
-{
-	char path[300], text[512];
-	const char *end;
-	FILE *file;
-	int parent = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%s/stat", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fgets(text, sizeof(text), file) && (end = strrchr(text, ')')))
-		(void)sscanf(end + 1, " %*c %d", &parent);
-	(void)fclose(file);
-	return parent;
-}
-
 static void kill_workers(struct chaos *chaos)
 {
 	DIR *dir = opendir("/proc");
@@ -120,7 +103,7 @@ static void kill_workers(struct chaos *chaos)
 	assert_non_null(dir);
 	while ((entry = readdir(dir))) {
 		if (*entry->d_name < '1' || *entry->d_name > '9' ||
-		    parent_of(entry->d_name) != chaos->f->session->daemon || pick(2))
+		    fixture_parent_of(entry->d_name) != chaos->f->session->daemon || pick(2))
 			continue;
 		if (kill(atoi(entry->d_name), SIGKILL) == 0)
 			chaos->nr_worker_kills++;

@@ -24,23 +24,6 @@ static void write_config(struct fixture *f, const char *text)
 	assert_int_equal(fclose(file), 0);
 }
 
-static pid_t parent_of(const char *pid)
-{
-	char path[300], text[512];
-	const char *end;
-	int parent = 0;
-	FILE *file;
-
-	(void)snprintf(path, sizeof(path), "/proc/%s/stat", pid);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fgets(text, sizeof(text), file) && (end = strrchr(text, ')')))
-		(void)sscanf(end + 1, " %*c %d", &parent);
-	(void)fclose(file);
-	return parent;
-}
-
 /* Readers and workers, those that are at work and those that have nothing to do. */
 static unsigned int signal_workers(struct fixture *f, int signal)
 {
@@ -51,7 +34,7 @@ static unsigned int signal_workers(struct fixture *f, int signal)
 	assert_non_null(dir);
 	while ((entry = readdir(dir)))
 		if (*entry->d_name >= '1' && *entry->d_name <= '9' &&
-		    parent_of(entry->d_name) == f->session->daemon)
+		    fixture_parent_of(entry->d_name) == f->session->daemon)
 			nr += kill(atoi(entry->d_name), signal) == 0;
 	(void)closedir(dir);
 	return nr;

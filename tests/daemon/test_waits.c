@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Who waits for threads, for long, keeps nobody else from a worker: not even from the only one. */
-#include "../cli/fixture.h"
-#include "bus_session.h"
+#include "world.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -21,57 +20,20 @@ enum {
 	LONG_MS = 60000, /* longer than the test takes */
 };
 
-struct world {
-	struct cli *cli;
-	struct session *session;
-};
-
-#define by_daemon(w, ...) run((w)->cli, __VA_ARGS__, "--json", "--socket", (w)->session->socket)
-
 static int setup(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
-	void *cli, *session;
+	struct world *w = world_new();
 	char path[128];
 	FILE *f;
 
-	assert_non_null(w);
-	cli_setup(&cli);
-	session_setup(&session);
-	w->cli = cli;
-	w->session = session;
 	snprintf(path, sizeof(path), "%s/upatchd.conf", w->session->config);
 	f = fopen(path, "we");
 	assert_non_null(f);
 	assert_true(fputs("[Daemon]\nWorkers=1\n", f) >= 0);
 	assert_int_equal(fclose(f), 0);
-	session_start(session);
+	session_start(w->session);
 	*state = w;
 	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct world *w = *state;
-	void *cli = w->cli, *session = w->session;
-
-	if (w->session->daemon)
-		session_stop(w->session);
-	session_teardown(&session);
-	cli_teardown(&cli);
-	free(w);
-	return 0;
-}
-
-static void build(struct world *w)
-{
-	cli_write(w->cli, "fix.c",
-		  "#include <upatch/livepatch.h>\n"
-		  "UPATCH_OBJECT(\"cli-holder\");\n"
-		  "static void new_hold(void) { __asm__ volatile(\"\"); }\n"
-		  "UPATCH_FUNC(hold, new_hold);\n");
-	run(w->cli, "build", "-s", "fix.c", "--object", getenv("HOLDER_OBJECT"));
-	assert_exit(w->cli, UPATCH_EXIT_DONE);
 }
 
 /* What the holder reads: it has both ends of its pipe. */
@@ -185,7 +147,7 @@ static void test_long_wait_leaves_the_only_worker_to_others(void **state)
 	char text[16];
 	int status;
 
-	build(w);
+	world_build(w, "fix");
 	held = spawn_held(w);
 	free_one = session_spawn(w->session, getenv("HOLDER"));
 	asker = apply_as_nobody(w, held);
@@ -213,7 +175,7 @@ static void test_wait_ends_when_its_time_is_over(void **state)
 	pid_t held;
 	char text[16];
 
-	build(w);
+	world_build(w, "fix");
 	held = spawn_held(w);
 	snprintf(text, sizeof(text), "%d", (int)held);
 	by_daemon(w, "apply", "--wait=1", "-p", text, "fix.upatch");
@@ -234,7 +196,7 @@ static void test_patch_taken_back_meanwhile_is_told(void **state)
 	char text[16];
 	int status;
 
-	build(w);
+	world_build(w, "fix");
 	held = spawn_held(w);
 	asker = apply_as_nobody(w, held);
 	session_wait(w->session, is_in_transition, (void *[]){ w, &held }, "apply has begun");
@@ -252,7 +214,7 @@ static void test_patch_taken_back_meanwhile_is_told(void **state)
 
 int main(void)
 {
-#define world_test(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define world_test(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 	const struct CMUnitTest tests[] = {
 		world_test(test_long_wait_leaves_the_only_worker_to_others),
 		world_test(test_wait_ends_when_its_time_is_over),

@@ -156,11 +156,10 @@ const char *fixture_ask(struct fixture *f, const char *command)
 	return line;
 }
 
-const char *fixture_build_as(struct fixture *f, const char *name, const char *source,
-			     enum fixture_build_flags flags)
+const char *fixture_build_source(struct upatch_ctx *ctx, const struct fixture_source *from)
 {
 	static char output[256];
-	char path[256], object[4200];
+	char path[256], object[4500];
 	const char *sources[] = { path, NULL };
 	const char *objects[] = { object, NULL };
 	struct upatch_build_options opts = {
@@ -168,19 +167,34 @@ const char *fixture_build_as(struct fixture *f, const char *name, const char *so
 		.output = output,
 		.sources = sources,
 		.objects = objects,
-		.replace = flags & FIXTURE_REPLACE,
-		.strict = flags & FIXTURE_STRICT,
+		.replace = from->flags & FIXTURE_REPLACE,
+		.strict = from->flags & FIXTURE_STRICT,
 	};
 	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/%s.c", f->dir, name);
-	snprintf(output, sizeof(output), "%s/%s.upatch", f->dir, name);
-	snprintf(object, sizeof(object), "victim=%s", f->exe);
+	snprintf(path, sizeof(path), "%s/%s.%s", from->dir, from->name,
+		 from->suffix ? from->suffix : "c");
+	snprintf(output, sizeof(output), "%s/%s.upatch", from->dir, from->name);
+	snprintf(object, sizeof(object), "%s=%s", from->object, from->object_path);
 	file = fopen(path, "w");
 	assert_non_null(file);
-	fprintf(file, "#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"victim\");\n%s\n", source);
+	fprintf(file, "#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"%s\");\n%s\n", from->object,
+		from->source);
 	assert_int_equal(fclose(file), 0);
-	return upatch_build(f->ctx, &opts) < 0 ? NULL : output;
+	return upatch_build(ctx, &opts) < 0 ? NULL : output;
+}
+
+const char *fixture_build_as(struct fixture *f, const char *name, const char *source,
+			     enum fixture_build_flags flags)
+{
+	return fixture_build_source(f->ctx, &(struct fixture_source){
+						    .dir = f->dir,
+						    .name = name,
+						    .object = "victim",
+						    .object_path = f->exe,
+						    .source = source,
+						    .flags = flags,
+					    });
 }
 
 const char *fixture_build(struct fixture *f, const char *name, const char *source)
@@ -346,26 +360,29 @@ uint64_t fixture_record_addr(struct fixture *f)
 	return found;
 }
 
-void fixture_write(struct fixture *f, uint64_t addr, const void *bytes, size_t size)
+static int open_memory(struct fixture *f, int flags)
 {
 	char path[64];
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
+	fd = open(path, flags | O_CLOEXEC);
 	assert_true(fd >= 0);
+	return fd;
+}
+
+void fixture_write(struct fixture *f, uint64_t addr, const void *bytes, size_t size)
+{
+	int fd = open_memory(f, O_RDWR);
+
 	assert_int_equal(pwrite(fd, bytes, size, (off_t)addr), size);
 	close(fd);
 }
 
 void fixture_read(struct fixture *f, uint64_t addr, void *bytes, size_t size)
 {
-	char path[64];
-	int fd;
+	int fd = open_memory(f, O_RDONLY);
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
 	assert_int_equal(pread(fd, bytes, size, (off_t)addr), size);
 	close(fd);
 }
@@ -376,12 +393,8 @@ static uint64_t hash_memory(struct fixture *f, uint64_t start, uint64_t end)
 {
 	static uint8_t buf[65536];
 	uint64_t hash = 14695981039346656037ull;
-	char path[64];
-	int fd;
+	int fd = open_memory(f, O_RDONLY);
 
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)f->pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
 	for (uint64_t at = start; at < end; at += sizeof(buf)) {
 		size_t size = end - at < sizeof(buf) ? end - at : sizeof(buf);
 		ssize_t n = pread(fd, buf, size, (off_t)at);

@@ -54,6 +54,20 @@ enum fixture_build_flags {
 	FIXTURE_STRICT = 2,
 };
 
+/* Of whatever object. */
+struct fixture_source {
+	const char *dir;    /* for the files */
+	const char *name;   /* of the patch */
+	const char *suffix; /* of the source file, or NULL: "c" */
+	const char *object; /* what it is called in the patch */
+	const char *object_path;
+	const char *source; /* without the lines that all have */
+	enum fixture_build_flags flags;
+};
+
+/* Return: the path of the patch file, until the next one; or NULL, as upatch_build() says. */
+const char *fixture_build_source(struct upatch_ctx *ctx, const struct fixture_source *from);
+
 const char *fixture_build_as(struct fixture *f, const char *name, const char *source,
 			     enum fixture_build_flags flags);
 

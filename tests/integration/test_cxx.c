@@ -124,38 +124,28 @@ static void test_a_reversed_patch_leaves_nothing_registered(void **state)
 static void test_a_replacement_in_cxx_catches_and_throws(void **state)
 {
 	struct fixture *f = *state;
-	char path[128], output[128], object[4200];
-	const char *sources[] = { path, NULL };
-	const char *objects[] = { object, NULL };
-	const struct upatch_build_options opts = {
-		.size = sizeof(opts),
-		.output = output,
-		.sources = sources,
-		.objects = objects,
-	};
+	static const char source[] =
+		"extern void throw_number() UPATCH_PRIVATE(\"_Z12throw_numberv\", 0);\n"
+		"static int new_relay()\n"
+		"{\n"
+		"	try { throw_number(); } catch (int n) { throw n * 10; }\n"
+		"	return 0;\n"
+		"}\n"
+		"UPATCH_FUNC_NAMED(\"_Z12relay_numberv\", 0, new_relay);\n"
+		"static int pre(const struct upatch_callback *) { return 0; }\n"
+		"UPATCH_PRE_PATCH(pre);\n";
+	const char *path = fixture_build_source(f->ctx, &(struct fixture_source){
+								.dir = f->dir,
+								.name = "p",
+								.suffix = "cc",
+								.object = "victim",
+								.object_path = f->exe,
+								.source = source,
+							});
 	struct upatch_patch *patch;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/p.cc", f->dir);
-	snprintf(output, sizeof(output), "%s/p.upatch", f->dir);
-	snprintf(object, sizeof(object), "victim=%s", f->exe);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fputs("#include <upatch/livepatch.h>\n"
-	      "UPATCH_OBJECT(\"victim\");\n"
-	      "extern void throw_number() UPATCH_PRIVATE(\"_Z12throw_numberv\", 0);\n"
-	      "static int new_relay()\n"
-	      "{\n"
-	      "	try { throw_number(); } catch (int n) { throw n * 10; }\n"
-	      "	return 0;\n"
-	      "}\n"
-	      "UPATCH_FUNC_NAMED(\"_Z12relay_numberv\", 0, new_relay);\n"
-	      "static int pre(const struct upatch_callback *) { return 0; }\n"
-	      "UPATCH_PRE_PATCH(pre);\n",
-	      file);
-	assert_int_equal(fclose(file), 0);
-	assert_int_equal(upatch_build(f->ctx, &opts), 0);
-	assert_int_equal(upatch_patch_open(f->ctx, output, &patch), 0);
+	assert_non_null(path);
+	assert_int_equal(upatch_patch_open(f->ctx, path, &patch), 0);
 	assert_int_equal(upatch_target_apply(f->target, patch, NULL, NULL), 0);
 	upatch_patch_close(patch);
 	assert_answer(f, "number", "number 70");

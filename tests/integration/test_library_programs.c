@@ -35,26 +35,16 @@ static const char *path_of(const char *soname)
 /* A patch for one library of the system. */
 static void apply(struct fixture *f, const char *soname, const char *source)
 {
-	char path[128], object[4500], output[128];
-	const char *sources[] = { path, NULL };
-	const char *objects[] = { object, NULL };
-	const struct upatch_build_options opts = {
-		.size = sizeof(opts),
-		.output = output,
-		.sources = sources,
-		.objects = objects,
-	};
+	const char *path = fixture_build_source(f->ctx, &(struct fixture_source){
+								.dir = f->dir,
+								.name = "p",
+								.object = soname,
+								.object_path = path_of(soname),
+								.source = source,
+							});
 	struct upatch_patch *patch;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/p.c", f->dir);
-	snprintf(output, sizeof(output), "%s/p.upatch", f->dir);
-	snprintf(object, sizeof(object), "%s=%s", soname, path_of(soname));
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fprintf(file, "#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"%s\");\n%s", soname, source);
-	assert_int_equal(fclose(file), 0);
-	if (upatch_build(f->ctx, &opts) < 0 || upatch_patch_open(f->ctx, output, &patch) < 0 ||
+	if (!path || upatch_patch_open(f->ctx, path, &patch) < 0 ||
 	    upatch_target_apply(f->target, patch, NULL, NULL) != 0)
 		fail_msg("%s", upatch_ctx_error(f->ctx)->message);
 	upatch_patch_close(patch);

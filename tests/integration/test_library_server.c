@@ -150,31 +150,21 @@ static int teardown(void **state)
 /* The directive "echo" answers with the status that the client is a teapot. */
 static void apply(struct server *s)
 {
-	char path[64], output[64];
-	const char *sources[] = { path, NULL };
-	const char *objects[] = { MODULE "=" MODULE_PATH, NULL };
-	const struct upatch_build_options opts = {
-		.size = sizeof(opts),
-		.output = output,
-		.sources = sources,
-		.objects = objects,
-	};
+	const char *path = fixture_build_source(
+		s->ctx, &(struct fixture_source){
+				.dir = s->dir,
+				.name = "p",
+				.object = MODULE,
+				.object_path = MODULE_PATH,
+				.source = "static long new_echo(void *request)\n"
+					  "{\n"
+					  "	return request ? 418 : 500;\n"
+					  "}\n"
+					  "UPATCH_FUNC(ngx_http_echo_exec_echo, new_echo);\n",
+			});
 	struct upatch_patch *patch;
-	FILE *file;
 
-	snprintf(path, sizeof(path), "%s/p.c", s->dir);
-	snprintf(output, sizeof(output), "%s/p.upatch", s->dir);
-	file = fopen(path, "w");
-	assert_non_null(file);
-	fprintf(file, "#include <upatch/livepatch.h>\n"
-		      "UPATCH_OBJECT(\"" MODULE "\");\n"
-		      "static long new_echo(void *request)\n"
-		      "{\n"
-		      "	return request ? 418 : 500;\n"
-		      "}\n"
-		      "UPATCH_FUNC(ngx_http_echo_exec_echo, new_echo);\n");
-	assert_int_equal(fclose(file), 0);
-	if (upatch_build(s->ctx, &opts) < 0 || upatch_patch_open(s->ctx, output, &patch) < 0 ||
+	if (!path || upatch_patch_open(s->ctx, path, &patch) < 0 ||
 	    upatch_target_apply(s->target, patch, NULL, NULL) != 0)
 		fail_msg("%s", upatch_ctx_error(s->ctx)->message);
 	upatch_patch_close(patch);

@@ -190,29 +190,21 @@ static void test_reverting_what_is_not_enabled_is_refused(void **state)
 static void test_another_build_under_the_same_name_is_refused(void **state)
 {
 	struct fixture *f = *state;
-	char source[128], output[128], object[4200];
-	const char *sources[] = { source, NULL };
-	const char *objects[] = { object, NULL };
-	struct upatch_build_options opts = {
-		.size = sizeof(opts),
-		.output = output,
-		.sources = sources,
-		.objects = objects,
-	};
 	struct upatch_patch *patch;
-	FILE *file;
+	char exe[4096];
+	const char *path;
 
 	/* Made for another flavour, which went by the name of the one that runs. */
-	snprintf(source, sizeof(source), "%s/p.c", f->dir);
-	snprintf(output, sizeof(output), "%s/p.upatch", f->dir);
-	snprintf(object, sizeof(object), "victim-pie=%s/victim-cet", getenv("UPATCH_VICTIMS"));
-	file = fopen(source, "w");
-	assert_non_null(file);
-	fprintf(file,
-		"#include <upatch/livepatch.h>\nUPATCH_OBJECT(\"victim-pie\");\n" SOURCE_SECRET(1));
-	fclose(file);
-	assert_int_equal(upatch_build(f->ctx, &opts), 0);
-	assert_int_equal(upatch_patch_open(f->ctx, output, &patch), 0);
+	snprintf(exe, sizeof(exe), "%s/victim-cet", getenv("UPATCH_VICTIMS"));
+	path = fixture_build_source(f->ctx, &(struct fixture_source){
+						    .dir = f->dir,
+						    .name = "p",
+						    .object = "victim-pie",
+						    .object_path = exe,
+						    .source = SOURCE_SECRET(1),
+					    });
+	assert_non_null(path);
+	assert_int_equal(upatch_patch_open(f->ctx, path, &patch), 0);
 	fixture_remember(f);
 	assert_true(upatch_target_apply(f->target, patch, NULL, NULL) < 0);
 	fixture_assert_reason(f, UPATCH_E_BUILD_ID);
