@@ -94,6 +94,17 @@ void fixture_await_count(struct fixture *f, const char *name, long number)
 	}
 }
 
+void fixture_await_any(struct fixture *f, const char *name)
+{
+	double deadline = now() + DEADLINE_S;
+
+	while (fixture_count(f, name) <= 0) {
+		if (now() > deadline)
+			fail_msg("%s stays 0: %s", name, fixture_ask(f, "status"));
+		fixture_breathe();
+	}
+}
+
 void fixture_await_answer(struct fixture *f, const char *answer, const char *question)
 {
 	double deadline = now() + DEADLINE_S;

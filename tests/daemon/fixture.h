@@ -54,8 +54,9 @@ void fixture_await_answer(struct fixture *f, const char *answer, const char *que
 /* A number of the status line. */
 long fixture_count(struct fixture *f, const char *name);
 
-/* Wait, at most some 20 s, for the number. */
+/* Wait, at most some 20 s, for the number, or for more than none. */
 void fixture_await_count(struct fixture *f, const char *name, long number);
+void fixture_await_any(struct fixture *f, const char *name);
 
 /* Path of the file of a patch, which is built when it is asked for first. */
 const char *fixture_patch(struct fixture *f, const char *name);
