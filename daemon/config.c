@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/sysinfo.h>
 #include <upatch/error.h>
 
@@ -14,6 +15,7 @@
 #include "ini.h"
 
 enum {
+	WORKERS_MIN = 2, /* one is left to what the daemon does by itself */
 	WORKERS_MAX = 256,
 	DEADLINE_DEFAULT_S = 60,
 	DEADLINE_MAX_S = 3600,
@@ -24,11 +26,9 @@ enum {
 
 void config_init(struct config *config)
 {
-	int cpus = get_nprocs();
-
+	/* More would compete for CPUs with each other, and with those whom they have stopped. */
 	*config = (struct config){
-		.workers = cpus > WORKERS_MAX / 2 ? (unsigned int)WORKERS_MAX
-						  : 2 * (unsigned int)cpus,
+		.workers = (unsigned int)MIN(MAX(get_nprocs(), WORKERS_MIN), WORKERS_MAX),
 		.deadline_s = DEADLINE_DEFAULT_S,
 		.rescan_s = RESCAN_DEFAULT_S,
 	};
