@@ -30,9 +30,14 @@ static void spawn(struct fixture *f)
 	if (f->pid == 0) {
 		dup2(to[0], STDIN_FILENO);
 		dup2(from[1], STDOUT_FILENO);
-		/* Of stacks of threads that exited one stays, which "scrub" cleans; of heaps, one. */
+		/*
+		 * What "scrub" can clean: one stack of the threads that exited, and one heap, of which no
+		 * thread keeps freed pieces to itself.
+		 */
 		setenv("GLIBC_TUNABLES",
-		       "glibc.pthread.stack_cache_size=0:glibc.malloc.arena_max=1", 1);
+		       "glibc.pthread.stack_cache_size=0:glibc.malloc.arena_max=1:"
+		       "glibc.malloc.tcache_count=0",
+		       1);
 		/* Of libraries that are there in two builds it takes the one it was linked to. */
 		unsetenv("LD_LIBRARY_PATH");
 		execl(f->exe, "victim", (char *)NULL);
