@@ -4,10 +4,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "../harmless.h"
 
 /* In a process of its own: open the victim anew and work on it. */
 static void run_tool(struct fixture *f, enum act act)
@@ -47,17 +48,13 @@ static bool is_place_to_die(pid_t tool)
 {
 	struct user_regs_struct regs;
 
-	if (getenv("UPATCH_KILL_EVERYWHERE"))
-		return true;
 	assert_int_equal(ptrace(PTRACE_GETREGS, tool, 0, &regs), 0);
-	switch (regs.orig_rax) {
-	case SYS_ptrace:
-	case SYS_pwrite64:
-	case SYS_process_vm_writev:
-		return true;
-	default:
-		return false;
-	}
+	if (regs.orig_rax == SYS_openat)
+		return regs.rdx & HARMFUL_OPEN_FLAGS;
+	for (size_t i = 0; i < sizeof(harmless_calls) / sizeof(*harmless_calls); i++)
+		if (regs.orig_rax == (unsigned long)harmless_calls[i])
+			return false;
+	return true;
 }
 
 bool killer_kill_at(struct fixture *f, enum act act, int point)

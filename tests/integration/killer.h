@@ -3,9 +3,8 @@
 #define INTEGRATION_KILLER_H
 
 /*
- * A tool that is killed at one of its system calls: before or behind each one that does something to the
- * victim; those that only read, or wait, leave what the one before them left. With
- * UPATCH_KILL_EVERYWHERE in the environment at those, too.
+ * A tool that is killed at one of its system calls, in front of it or behind: at each that is not
+ * harmless, see there.
  */
 
 #include <stdbool.h>

@@ -7,7 +7,7 @@ from=
 # kernel, and each third of all, where what is done to the process is as in a thorough one.
 passes() {
 	passes=all
-	[ "$1" = thorough ] || [ -n "$UPATCH_KILL_EVERYWHERE" ] || passes="kernel third"
+	[ "$1" = thorough ] || passes="kernel third"
 }
 begin_pass() {
 	only=

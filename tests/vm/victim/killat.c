@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * killat [-k] [-f WORD] N PROGRAM [ARGUMENT]...: run it and kill it behind the N-th of its system calls that
- * changes something: in front of the next one everything is as it is there. Exits with 0 when it was killed, with
+ * is not harmless: in front of the next one everything is as it is there. Exits with 0 when it was killed, with
  * 100 and its exit status when it ended before.
  *
  *	-k		only what changes the kernel counts
  *	-f WORD		they count from where it writes a line with that word to stderr
- *
- * With UPATCH_KILL_EVERYWHERE in the environment all system calls count, both in front of them and behind.
  */
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -17,64 +15,65 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "../../harmless.h"
 
 enum {
 	CAME_THROUGH = 100,
 	BROKEN = 120,
 };
 
-/* Only these stop it: a stop costs more than most calls. */
-static const int candidates[] = {
-	SYS_write,  SYS_pwrite64,     SYS_process_vm_writev,
-	SYS_ptrace, SYS_finit_module, SYS_delete_module,
-};
-
-#define NR_CANDIDATES (sizeof(candidates) / sizeof(candidates[0]))
-
 struct killer {
 	pid_t tool;
 	long point, seen;
-	int is_everywhere, is_kernel_only;
+	int is_kernel_only;
 	const char *from; /* NULL: it has been there */
 };
 
-static void stop_at_candidates(void)
-{
-	struct sock_filter filter[1 + 2 * NR_CANDIDATES + 1];
-	struct sock_fprog program = { .len = sizeof(filter) / sizeof(filter[0]), .filter = filter };
-	struct sock_filter *next = filter;
+#define NR_HARMLESS (sizeof(harmless_calls) / sizeof(*harmless_calls))
 
-	*next++ = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-					       offsetof(struct seccomp_data, nr));
-	for (size_t i = 0; i < NR_CANDIDATES; i++) {
-		*next++ = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-						       (unsigned int)candidates[i], 0, 1);
-		*next++ = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE);
-	}
-	*next = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+/* A stop costs more than most calls: harmless ones go through. */
+static void stop_at_others(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		[1 ... 2 * NR_HARMLESS] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 2),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, HARMFUL_OPEN_FLAGS, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRACE),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(filter) / sizeof(*filter), .filter = filter };
+
+	for (size_t i = 0; i < NR_HARMLESS; i++)
+		filter[1 + 2 * i] = (struct sock_filter)BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)harmless_calls[i], 0, 1);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
 		_exit(BROKEN);
 }
 
-static void run(const struct killer *killer, char **argv)
+static void run(char **argv)
 {
 	ptrace(PTRACE_TRACEME, 0, 0, 0);
-	if (!killer->is_everywhere)
-		stop_at_candidates();
+	stop_at_others();
 	execvp(argv[0], argv);
 	_exit(BROKEN);
 }
 
+/* Of what is not harmless. */
 static int changes_process(const struct user_regs_struct *regs)
 {
+	/* To a pipe or a terminal; for what is short see changes_kernel(). */
+	if (regs->orig_rax == SYS_write)
+		return 0;
 	if (regs->orig_rax != SYS_ptrace)
-		return regs->orig_rax == SYS_pwrite64 || regs->orig_rax == SYS_process_vm_writev;
+		return 1;
 	/* What only looks leaves everything as the one before it did. */
 	switch (regs->rdi) {
 	case PTRACE_PEEKTEXT:
@@ -121,7 +120,7 @@ static int has_begun(struct killer *killer, const struct user_regs_struct *regs)
 	return 1;
 }
 
-/* It is in front of a system call, or, everywhere, behind. */
+/* It is in front of a system call. */
 static int is_place_to_die(struct killer *killer)
 {
 	struct user_regs_struct regs;
@@ -130,8 +129,7 @@ static int is_place_to_die(struct killer *killer)
 		exit(BROKEN);
 	if (!has_begun(killer, &regs))
 		return 0;
-	if (!killer->is_everywhere && !changes_kernel(&regs) &&
-	    (killer->is_kernel_only || !changes_process(&regs)))
+	if (!changes_kernel(&regs) && (killer->is_kernel_only || !changes_process(&regs)))
 		return 0;
 	return ++killer->seen == killer->point;
 }
@@ -156,11 +154,10 @@ static int is_syscall_stop(int status)
 /* Return: exit status. */
 static int hunt(struct killer *killer)
 {
-	const enum __ptrace_request how = killer->is_everywhere ? PTRACE_SYSCALL : PTRACE_CONT;
 	int status, signal = 0;
 
 	for (;;) {
-		status = go_on(killer, how, signal);
+		status = go_on(killer, PTRACE_CONT, signal);
 		if (!WIFSTOPPED(status))
 			return WIFEXITED(status) ? CAME_THROUGH + WEXITSTATUS(status) : BROKEN;
 		signal = 0;
@@ -170,7 +167,7 @@ static int hunt(struct killer *killer)
 			break;
 	}
 	/* Behind it. */
-	while (!killer->is_everywhere && WSTOPSIG(status) != (SIGTRAP | 0x80)) {
+	while (WSTOPSIG(status) != (SIGTRAP | 0x80)) {
 		status = go_on(killer, PTRACE_SYSCALL, 0);
 		if (!WIFSTOPPED(status))
 			return BROKEN;
@@ -183,7 +180,7 @@ static int hunt(struct killer *killer)
 
 int main(int argc, char **argv)
 {
-	struct killer killer = { .is_everywhere = getenv("UPATCH_KILL_EVERYWHERE") != NULL };
+	struct killer killer = {};
 	int option, status;
 
 	while ((option = getopt(argc, argv, "+kf:")) != -1) {
@@ -200,7 +197,7 @@ int main(int argc, char **argv)
 	if (killer.tool < 0)
 		return BROKEN;
 	if (killer.tool == 0)
-		run(&killer, argv + optind + 1);
+		run(argv + optind + 1);
 	if (waitpid(killer.tool, &status, 0) != killer.tool || !WIFSTOPPED(status) ||
 	    ptrace(PTRACE_SETOPTIONS, killer.tool, 0,
 		   PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL) < 0)
