@@ -30,6 +30,7 @@ struct load_symbol {
 	bool has_tpoff;
 	bool is_agent; /* a function of the agent; value is set when that is mapped */
 	bool is_late;  /* of a library that may come and go: only by its word in the GOT */
+	bool is_far;   /* likewise, as nobody knows yet how far away from the payload it will be */
 	bool is_ifunc; /* value is the resolver's address until it was called */
 	uint32_t got;  /* offset in the GOT + 1, 0: none */
 	uint32_t got_tpoff;

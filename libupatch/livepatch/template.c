@@ -18,13 +18,9 @@
 #include "patchfile/patchfile.h"
 #include "target/target.h"
 
-/*
- * Where payload and island are as long as they have no place, and where what is not known is: within
- * a branch's reach of the object, which is at 0, and out of it.
- */
+/* Where payload and island are as long as they have no place: within reach of the object, which is at 0. */
 static const uint64_t payload_base = 0x40000000;
 static const uint64_t island_base = 0x50000000;
-static const uint64_t far_away = 0x700000000000;
 
 struct making {
 	struct session *session;
@@ -155,11 +151,13 @@ static int take_fixups(struct making *m)
 	int r;
 
 	r = load_begin(m->session, m->object);
-	/* Nothing outside of the payload is in reach, so that no code is made for one place. */
+	/*
+	 * Nothing outside of the payload is in reach, so that no code is made for one place. Nor is the
+	 * agent: it may be near payload_base, but the payload will not be there.
+	 */
 	for (size_t i = 0; i < payload->nr_symbols; i++)
-		if (payload->symbols[i].kind != PAYLOAD_SYMBOL_DEFINED &&
-		    !m->object->load.symbols[i].is_agent)
-			m->object->load.symbols[i].value = far_away;
+		m->object->load.symbols[i].is_far = payload->symbols[i].kind !=
+						    PAYLOAD_SYMBOL_DEFINED;
 	for (size_t i = 0; i < payload->nr_relocs && r >= 0; i++)
 		r = take_reloc(m, &payload->relocs[i]);
 	for (uint32_t i = 0; i < payload->nr_symbols && r >= 0; i++)

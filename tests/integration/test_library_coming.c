@@ -90,6 +90,40 @@ static void test_two_patches_stack_on_a_library_that_comes(void **state)
 	assert_answer(f, "notes", "notes begin 201 end 301 begin 301 end 201");
 }
 
+static void test_what_a_library_gets_calls_the_agent(void **state)
+{
+	struct fixture *f = *state;
+
+	/* Called, and by its address; the value is what the last call left there. */
+	loader_apply(
+		f,
+		&(struct loader_patch){
+			.name = "p",
+			.sources = {
+				"#include <upatch/livepatch.h>\n"
+				"UPATCH_OBJECT(\"libplug.so\");\n"
+				"static void *(*volatile get)(void *, unsigned long) = upatch_shadow_get;\n"
+				"static int new_value(int x)\n"
+				"{\n"
+				"	static char key;\n"
+				"	int *last = upatch_shadow_get_or_alloc(&key, 7, sizeof(*last), 0, 0);\n"
+				"	int was = last ? *last : -1;\n"
+				"\n"
+				"	if (get(&key, 7) != last)\n"
+				"		return -2;\n"
+				"	if (last)\n"
+				"		*last = x;\n"
+				"	return was;\n"
+				"}\n"
+				"UPATCH_FUNC(plug_value, new_value);\n" } });
+	assert_answer(f, "open plug", "ok");
+	assert_answer(f, "call plug plug_value 5", "1"); /* from a constructor */
+	assert_answer(f, "call plug plug_value 6", "5");
+	assert_answer(f, "call plug plug_value 7", "6");
+	assert_answer(f, "close plug", "ok");
+	fixture_revert(f, "p");
+}
+
 static void test_dependencies_flags_and_nesting(void **state)
 {
 	static const char *const ways[] = { "open user", "open user lazy", "open user global",
@@ -178,6 +212,7 @@ int main(void)
 		loader_test(test_it_may_come_again_and_again),
 		loader_test(test_a_library_that_is_there_is_patched_and_may_go),
 		loader_test(test_two_patches_stack_on_a_library_that_comes),
+		loader_test(test_what_a_library_gets_calls_the_agent),
 		loader_test(test_dependencies_flags_and_nesting),
 		loader_test(test_copies_in_two_namespaces),
 		loader_test(test_a_child_has_what_waits),
