@@ -279,7 +279,8 @@ static uint64_t plain_value(const struct arch_reloc *r)
 	case R_X86_64_GOT64:
 		return r->got + addend - r->got_base;
 	case R_X86_64_PLTOFF64:
-		return r->value + addend - r->got_base;
+		/* The value may not be known: what is, is the stub. */
+		return (r->stub ? r->stub : r->value) + addend - r->got_base;
 	case R_X86_64_TPOFF32:
 	case R_X86_64_TPOFF64:
 		return (uint64_t)r->tpoff + addend;

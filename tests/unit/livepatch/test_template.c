@@ -333,11 +333,11 @@ static uint64_t led_to(const struct fixture *f, uint64_t addr)
 	return addr + 4 + (uint64_t)(int64_t)(int32_t)word(f, addr);
 }
 
-/* Where a call gets to: through a stub, if it leads to one. */
-static uint64_t called(const struct fixture *f, uint64_t addr)
+/* Where a jump to an address gets to: through a stub, if that is one. */
+static uint64_t arrives(const struct fixture *f, uint64_t to)
 {
 	const struct load *load = &f->template.object->load;
-	uint64_t to = led_to(f, addr), stubs = f->place->payload + load->stubs_offset;
+	uint64_t stubs = f->place->payload + load->stubs_offset;
 
 	if (to < stubs || to >= f->place->payload + load->text_size)
 		return to;
@@ -379,7 +379,7 @@ static void assert_calls(struct fixture *f, int symbol, size_t nr_places)
 	make(f);
 	for (size_t i = 0; i < nr_places; i++) {
 		put(f, &places[i]);
-		assert_int_equal(called(f, addr_in(f, TEXT, 1)), meant(f, symbol));
+		assert_int_equal(arrives(f, led_to(f, addr_in(f, TEXT, 1))), meant(f, symbol));
 	}
 	template_deinit(&f->template);
 }
@@ -394,6 +394,26 @@ static void test_calls_arrive_wherever_a_copy_is(void **state)
 	assert_calls(f, WEAK, 3);
 	/* The gateway is where the first two places are. */
 	assert_calls(f, ORIGINAL, 2);
+}
+
+/* movabs $symbol@PLTOFF, %rax: the large model's calls; relative to the GOT. */
+static void test_calls_of_the_large_model_arrive(void **state)
+{
+	static const int symbols[] = { NEW_FUNC, OTHER, AGENT };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(symbols); i++) {
+		uint64_t to;
+
+		f->payload.nr_relocs = 0;
+		add_reloc(f, TEXT, 2, R_X86_64_PLTOFF64, (uint32_t)symbols[i], 0);
+		make(f);
+		put(f, &places[0]);
+		to = f->place->payload + f->template.object->load.got_offset +
+		     word(f, addr_in(f, TEXT, 2));
+		assert_int_equal(arrives(f, to), meant(f, symbols[i]));
+		template_deinit(&f->template);
+	}
 }
 
 static void test_calls_of_the_library_need_no_stub(void **state)
@@ -673,6 +693,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STORY(test_calls_arrive_wherever_a_copy_is),
+		STORY(test_calls_of_the_large_model_arrive),
 		STORY(test_calls_of_the_library_need_no_stub),
 		STORY(test_calls_of_the_agent_arrive_wherever_that_is),
 		STORY(test_addresses_are_loaded_wherever_a_copy_is),
