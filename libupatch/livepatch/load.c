@@ -44,20 +44,19 @@ static uint32_t take_got(struct load *load, uint32_t *slot, unsigned int words)
 	return *slot;
 }
 
-static int raise_reloc(struct session *s, const struct plan_object *o,
-		       const struct payload_reloc *reloc, int error)
+int load_raise_reloc(struct session *session, const struct plan_object *object,
+		     const struct payload_reloc *reloc, int error)
 {
-	const struct arch_ops *arch = s->target->arch;
-	const struct payload_symbol *symbol = &o->payload->symbols[reloc->symbol];
-	struct diag_where where = { .object = o->payload->object };
+	const struct arch_ops *arch = session->target->arch;
+	const struct payload *payload = object->payload;
+	struct diag_where where = { .object = payload->object };
 	const char *type = arch->reloc_name(reloc->type);
 
-	return diag_err(s->diag, error,
+	return diag_err(session->diag, error,
 			error == -ERANGE ? UPATCH_E_RELOC_RANGE : UPATCH_E_RELOC_TYPE, &where,
 			"relocation %s against '%s' in %s+0x%llx %s",
-			type ? type : "of unknown type", symbol->name,
-			o->payload->sections[reloc->section].name,
-			(unsigned long long)reloc->offset,
+			type ? type : "of unknown type", payload->symbols[reloc->symbol].name,
+			payload->sections[reloc->section].name, (unsigned long long)reloc->offset,
 			error == -ERANGE ? "is out of range" : "cannot be applied");
 }
 
@@ -111,7 +110,7 @@ static int reserve_for(struct session *s, struct plan_object *o, const struct pa
 	case RELOC_NEED_SIZE:
 		return 0;
 	default:
-		return raise_reloc(s, o, reloc, -EINVAL);
+		return load_raise_reloc(s, o, reloc, -EINVAL);
 	}
 	if (needs_tls && symbol->is_tls && !symbol->has_tpoff)
 		return diag_err(s->diag, -ENOTSUP, UPATCH_E_TLS_SYMBOL, &where,
@@ -434,10 +433,10 @@ int load_apply(struct session *session, struct plan_object *object,
 		value.got = got_addr(&o->load, symbol->got);
 	}
 	if (section->type == SHT_NOBITS)
-		return raise_reloc(session, o, reloc, -EINVAL);
+		return load_raise_reloc(session, o, reloc, -EINVAL);
 	r = arch->reloc_apply(&value, bytes_at(&o->load, section_offset), section->size,
 			      reloc->offset);
-	return r < 0 ? raise_reloc(session, o, reloc, r) : 0;
+	return r < 0 ? load_raise_reloc(session, o, reloc, r) : 0;
 }
 
 static int write_stubs(struct session *s, struct plan_object *o)

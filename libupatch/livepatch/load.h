@@ -92,6 +92,10 @@ int load_apply(struct session *session, struct plan_object *object,
 	       const struct payload_reloc *reloc);
 int load_end(struct session *session, struct plan_object *object);
 
+/* Raise that one cannot be applied: -EINVAL, or -ERANGE. */
+int load_raise_reloc(struct session *session, const struct plan_object *object,
+		     const struct payload_reloc *reloc, int error);
+
 /* Address in the target of the word that a symbol that may come and go is used by, 0: it is none. */
 uint64_t load_late_word(const struct plan_object *object, uint32_t symbol);
 

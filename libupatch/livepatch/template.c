@@ -87,6 +87,29 @@ static bool is_constant(const struct making *m, const struct payload_reloc *relo
 	}
 }
 
+static uint64_t field_size(int type)
+{
+	switch (type) {
+	case UPATCH_FIXUP_32:
+	case UPATCH_FIXUP_32S:
+	case UPATCH_FIXUP_PC32:
+	case UPATCH_FIXUP_TLS_OFFSET32:
+	case UPATCH_FIXUP_TP_OFFSET32:
+		return sizeof(uint32_t);
+	default:
+		return sizeof(uint64_t);
+	}
+}
+
+/* The agent does not look: what is behind the payload's bytes would be its own. */
+static bool is_in_section(const struct making *m, const struct payload_reloc *reloc, int type)
+{
+	const struct payload_section *section = &m->object->payload->sections[reloc->section];
+
+	return section->bytes && reloc->offset <= section->size &&
+	       field_size(type) <= section->size - reloc->offset;
+}
+
 static int take_reloc(struct making *m, const struct payload_reloc *reloc)
 {
 	const struct arch_ops *arch = m->session->target->arch;
@@ -98,6 +121,8 @@ static int take_reloc(struct making *m, const struct payload_reloc *reloc)
 		return load_apply(m->session, m->object, reloc);
 	if (type < 0)
 		return raise_late(m, reloc);
+	if (!is_in_section(m, reloc, type))
+		return load_raise_reloc(m->session, m->object, reloc, -EINVAL);
 	return add_fixup(m, offset, (enum upatch_fixup_type)type, reloc->symbol, reloc->addend);
 }
 

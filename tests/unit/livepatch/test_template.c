@@ -678,6 +678,40 @@ static void test_the_size_of_what_is_not_known_is_refused(void **state)
 	assert_refused(f, UPATCH_E_RELOC_TYPE);
 }
 
+/* What is behind a section is another's; behind the last one it is not even the payload's. */
+static void test_a_field_beyond_its_section_is_refused(void **state)
+{
+	static const struct {
+		uint32_t type;
+		uint32_t symbol;
+		uint64_t size;
+	} fields[] = {
+		{ R_X86_64_64, HIDDEN, 8 },   { R_X86_64_PC64, OTHER, 8 },
+		{ R_X86_64_32, ABSOLUTE, 4 }, { R_X86_64_PC32, HIDDEN, 4 },
+		{ R_X86_64_PC32, DATUM, 4 },  { R_X86_64_DTPOFF32, HIDDEN_TLS, 4 },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		f->payload.nr_relocs = 0;
+		add_reloc(f, DATA, DATA_SIZE - fields[i].size, fields[i].type, fields[i].symbol, 0);
+		make(f);
+		template_deinit(&f->template);
+		f->relocs[0].offset++;
+		assert_refused(f, UPATCH_E_RELOC_TYPE);
+		diag_clear(&f->diag);
+		template_deinit(&f->template);
+	}
+}
+
+static void test_a_field_without_bytes_is_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	add_reloc(f, BSS, 0, R_X86_64_64, HIDDEN, 0);
+	assert_refused(f, UPATCH_E_RELOC_TYPE);
+}
+
 static void test_a_private_symbol_needs_its_place_in_the_patch_file(void **state)
 {
 	struct fixture *f = *state;
@@ -707,6 +741,8 @@ int main(void)
 		STORY(test_callbacks_are_told_the_librarys_name),
 		STORY(test_what_cannot_be_put_off_is_refused),
 		STORY(test_the_size_of_what_is_not_known_is_refused),
+		STORY(test_a_field_beyond_its_section_is_refused),
+		STORY(test_a_field_without_bytes_is_refused),
 		STORY(test_a_private_symbol_needs_its_place_in_the_patch_file),
 	};
 
