@@ -450,7 +450,9 @@ static int assemble(struct making *m, struct blob *b)
 	if (r < 0)
 		return r;
 	fill_offsets(b, m);
-	memcpy(part_at(b, b->t->fixups_offset), m->fixups, m->nr_fixups * sizeof(*m->fixups));
+	if (m->nr_fixups)
+		memcpy(part_at(b, b->t->fixups_offset), m->fixups,
+		       m->nr_fixups * sizeof(*m->fixups));
 	for (size_t i = 0; i < m->object->payload->nr_symbols; i++)
 		fill_symbol(b, m, i);
 	/* One more, the payload itself. */
