@@ -16,7 +16,7 @@ help:
 	@echo 'make asan      unit and fuzz tests under AddressSanitizer and UBSan'
 	@echo 'make lint      layers, sizes, names, format'
 	@echo 'make format    let clang-format write the sources'
-	@echo 'make fuzz      fuzz with libFuzzer, FUZZ=elf|entry|kmod|patchfile|record, SECONDS=$(SECONDS)'
+	@echo 'make fuzz      fuzz with libFuzzer, FUZZ=elf|entry|kmod|patchfile|record|template, SECONDS=$(SECONDS)'
 	@echo 'make bench     measure, print a table, write $(BUILD)/bench.json'
 	@echo 'make install   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps      install (Debian, Ubuntu) or name the packages needed'
