@@ -224,8 +224,11 @@ static int add_regions(struct part *p, struct part_refusal *ret)
 	r = dl_region_add(p->site->poke, &payload);
 	if (r >= 0 && p->nr_own) {
 		r = dl_region_add(p->site->poke, &island);
-		if (r < 0)
+		if (r < 0) {
+			/* Unmapped with that, and maybe somebody else's by now. */
 			dl_region_drop(p->site->poke, p->payload);
+			p->payload = 0;
+		}
 	}
 	return r < 0 ? refuse(ret, UPATCH_REFUSED_FULL, r, NULL) : 0;
 }
