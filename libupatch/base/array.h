@@ -9,8 +9,20 @@
 #include <stdlib.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b) ((a) < (b) ? (a) : (b))
-#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Each argument is evaluated once: it may be a call that changes something, or a look at the clock. */
+#define MIN(a, b)                                                                                  \
+	({                                                                                         \
+		typeof(a) min_a_ = (a);                                                            \
+		typeof(b) min_b_ = (b);                                                            \
+		min_a_ < min_b_ ? min_a_ : min_b_;                                                 \
+	})
+#define MAX(a, b)                                                                                  \
+	({                                                                                         \
+		typeof(a) max_a_ = (a);                                                            \
+		typeof(b) max_b_ = (b);                                                            \
+		max_a_ > max_b_ ? max_a_ : max_b_;                                                 \
+	})
 
 /* @align is a power of two. */
 #define ALIGN_UP(x, align) (((x) + ((typeof(x))(align)-1)) & ~((typeof(x))(align)-1))

@@ -118,7 +118,7 @@ static void copy_within(uint8_t *bytes, size_t size, uint64_t *state)
 	size_t from = next_random(state) % size, to = next_random(state) % size;
 	size_t count = 1 + next_random(state) % 32;
 
-	count = MIN(count, MIN(size - from, size - to));
+	count = MIN(count, size - MAX(from, to));
 	memmove(bytes + to, bytes + from, count);
 }
 

@@ -89,6 +89,21 @@ static void test_aligning_an_address_keeps_its_upper_half(void **state)
 	assert_int_equal(ALIGN_UP(addr, 4096), 0x7fff12346000ull);
 }
 
+static int next(int *number)
+{
+	return ++*number;
+}
+
+static void test_the_lesser_and_the_greater_are_evaluated_once(void **state)
+{
+	int a = 0, b = 10;
+
+	assert_int_equal(MIN(next(&a), next(&b)), 1);
+	assert_int_equal(MAX(next(&a), next(&b)), 12);
+	assert_int_equal(a, 2);
+	assert_int_equal(b, 12);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -97,6 +112,7 @@ int main(void)
 		cmocka_unit_test(test_an_element_that_is_used_again_is_zeroed),
 		cmocka_unit_test(test_growing_far_reaches_the_element_asked_for),
 		cmocka_unit_test(test_a_size_that_overflows_is_refused_and_changes_nothing),
+		cmocka_unit_test(test_the_lesser_and_the_greater_are_evaluated_once),
 		cmocka_unit_test(test_aligning_keeps_what_is_aligned),
 		cmocka_unit_test(test_aligning_an_address_keeps_its_upper_half),
 	};
