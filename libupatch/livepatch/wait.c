@@ -119,7 +119,8 @@ static int visit_due(struct transition *tr, struct watches *watches)
 
 static uint64_t time_of_next(const struct watches *watches)
 {
-	uint64_t next = UINT64_MAX;
+	/* With no laggards left, and something else in the way: as often as one that is. */
+	uint64_t next = watches->nr ? UINT64_MAX : deadline_in(visit_interval_max);
 	bool is_any_asleep = false;
 
 	for (size_t i = 0; i < watches->nr; i++) {
