@@ -389,22 +389,21 @@ bool record_is_superseded(const struct record *record, size_t index)
 	return false;
 }
 
-static uint64_t slot_address(const struct record *record, const struct upatch_slot *slot)
-{
-	const struct island *island = record_island_of(record, slot);
-
-	return island->addr + (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
-}
-
 const struct upatch_meta_func *record_func_of(const struct record *record, size_t index,
 					      const struct upatch_slot *slot)
 {
+	const struct island *island = record_island_of(record, slot);
 	const struct upatch_meta *meta = record->metas[index];
-	uint64_t addr = slot_address(record, slot);
+	const struct upatch_meta_func *funcs = meta_funcs(meta);
+	size_t n = (size_t)(slot - island->head->slots);
+	uint64_t addr = island->addr + offsetof(struct upatch_island, slots) + n * sizeof(*slot);
 
+	/* An island's slots are made in the order of functions: mostly there is nothing to search. */
+	if (n < meta->nr_funcs && funcs[n].slot_addr == addr)
+		return &funcs[n];
 	for (uint32_t i = 0; i < meta->nr_funcs; i++)
-		if (meta_funcs(meta)[i].slot_addr == addr)
-			return &meta_funcs(meta)[i];
+		if (funcs[i].slot_addr == addr)
+			return &funcs[i];
 	return NULL;
 }
 
