@@ -27,7 +27,8 @@ void stack_rule_sort(struct stack_rule *rule)
 {
 	size_t kept = 0;
 
-	qsort(rule->ranges, rule->nr, sizeof(*rule->ranges), compare_ranges);
+	if (rule->nr)
+		qsort(rule->ranges, rule->nr, sizeof(*rule->ranges), compare_ranges);
 	/* Two functions may share a split-off piece: one range for the search to find. */
 	for (size_t i = 0; i < rule->nr; i++) {
 		struct stack_range *last = kept ? &rule->ranges[kept - 1] : NULL;
