@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "livepatch/meta.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -151,26 +152,32 @@ int meta_new(const struct session *session, const struct plan *plan, uint64_t se
 	     struct upatch_meta **ret)
 {
 	struct meta_sizes sizes = measure(plan);
-	uint32_t objects = ALIGN_UP((uint32_t)sizeof(struct upatch_meta), 8);
-	uint32_t funcs = objects + (uint32_t)(sizes.objects * sizeof(struct upatch_meta_object));
-	uint32_t ranges = funcs + (uint32_t)(sizes.funcs * sizeof(struct upatch_meta_func));
-	uint32_t strings = ranges + (uint32_t)(sizes.ranges * sizeof(struct upatch_meta_range));
-	uint32_t size = ALIGN_UP(strings + (uint32_t)sizes.strings, 8u);
-	struct upatch_meta *meta = calloc(1, size);
+	uint64_t objects = ALIGN_UP((uint64_t)sizeof(struct upatch_meta), (uint64_t)8);
+	uint64_t funcs = objects + sizes.objects * sizeof(struct upatch_meta_object);
+	uint64_t ranges = funcs + sizes.funcs * sizeof(struct upatch_meta_func);
+	uint64_t strings = ranges + sizes.ranges * sizeof(struct upatch_meta_range);
+	uint64_t size = ALIGN_UP(strings + sizes.strings, (uint64_t)8);
+	struct upatch_meta *meta;
 
+	/* The next one to come would not read it, and could not revert the patch. */
+	if (size > RECORD_META_SIZE_MAX)
+		return diag_err(session->diag, -EFBIG, UPATCH_E_NO_ROOM, NULL,
+				"the patch's description needs %llu bytes",
+				(unsigned long long)size);
+	meta = calloc(1, size);
 	if (!meta)
 		return diag_oom(session->diag);
 	*meta = (struct upatch_meta){
 		.version = UPATCH_ABI_VERSION,
-		.size = size,
+		.size = (uint32_t)size,
 		.seq = seq,
 		.enabled_at = (uint64_t)time(NULL),
 		.flags = (plan->file->replace ? UPATCH_META_REPLACE : 0u) |
 			 (plan->file->strict ? UPATCH_META_STRICT : 0u),
-		.objects_offset = objects,
-		.funcs_offset = funcs,
-		.ranges_offset = ranges,
-		.strings_offset = strings,
+		.objects_offset = (uint32_t)objects,
+		.funcs_offset = (uint32_t)funcs,
+		.ranges_offset = (uint32_t)ranges,
+		.strings_offset = (uint32_t)strings,
 		.digest = plan->file->digest,
 	};
 	memcpy(meta->magic, UPATCH_META_MAGIC, sizeof(meta->magic));
@@ -189,7 +196,7 @@ int meta_new(const struct session *session, const struct plan *plan, uint64_t se
 	for (size_t i = 0; i < plan->nr_templates; i++)
 		for (size_t n = 0; n < plan->templates[i].nr_copies; n++)
 			add_absent(meta, session, &plan->templates[i]);
-	meta->strings_size = size - strings; /* the rest is zero, as is the last byte */
+	meta->strings_size = (uint32_t)(size - strings); /* the rest is zero, as is the last byte */
 	*ret = meta;
 	return 0;
 }

@@ -14,11 +14,6 @@
 #include "target/maps.h"
 #include "target/target.h"
 
-enum {
-	META_SIZE_MAX = 64 << 20,
-	ISLAND_SIZE_MAX = 64 << 20,
-};
-
 /* --- reading ----------------------------------------------------------------------------------- */
 
 static bool has_shape(const struct mapping *m)
@@ -68,7 +63,7 @@ static int read_metas(struct record *record)
 		/* While it is loaded its meta is not complete; nothing needs it then. */
 		if (entry->state == UPATCH_PATCH_FREE || entry->state == UPATCH_PATCH_LOADING)
 			continue;
-		if (entry->meta_size > META_SIZE_MAX ||
+		if (entry->meta_size > RECORD_META_SIZE_MAX ||
 		    entry->meta_size < sizeof(struct upatch_meta))
 			return record_raise_corrupt(t, "patch %zu has a meta of %u bytes", i,
 						    entry->meta_size);
@@ -103,7 +98,7 @@ static int read_islands(struct record *record)
 		if ((region->kind != UPATCH_REGION_ISLAND && region->kind != UPATCH_REGION_HOOKS) ||
 		    region->state != UPATCH_REGION_MAPPED || region->patch_seq)
 			continue;
-		if (region->ro_size > ISLAND_SIZE_MAX ||
+		if (region->ro_size > RECORD_ISLAND_SIZE_MAX ||
 		    region->ro_size < sizeof(struct upatch_island))
 			return record_raise_corrupt(t, "region %zu is an island of %u bytes", i,
 						    region->ro_size);

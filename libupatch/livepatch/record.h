@@ -19,6 +19,12 @@ struct arch_ops;
 struct maps;
 struct target;
 
+/* What is larger is not read. */
+enum {
+	RECORD_META_SIZE_MAX = 64 << 20,
+	RECORD_ISLAND_SIZE_MAX = 64 << 20,
+};
+
 /* One island: our copy of its read-only part. */
 struct island {
 	size_t region; /* index into the record's regions */
