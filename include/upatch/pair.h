@@ -9,7 +9,8 @@
  * First all parts are looked at, and one that would refuse refuses it all; so does one, other than the last to go,
  * that could not come back (UPATCH_E_STACK_ORDER, UPATCH_E_UNSUPPORTED). Then they go one after the other, in
  * the order that the file declares, and backwards when they are disabled. What does not come through
- * by the deadline has everything reversed that this call did. The kernel tries about once a second; no process
+ * by the deadline has everything reversed that this call did; what was there before stays, and is logged as a warning
+ * (UPATCH_LOG_WARNING) with what to do about it. The kernel tries about once a second; no process
  * is held stopped meanwhile.
  *
  * Nothing is remembered elsewhere: after the caller's death the kernel and the processes tell what was done, and

@@ -36,6 +36,7 @@ struct member {
 	bool is_first;
 	bool is_last;
 	char name[MEMBER_NAME_MAX];
+	char *remedy; /* of the part */
 };
 
 extern const struct part_ops member_process_ops;

@@ -76,6 +76,32 @@ static int set_parts(struct pair *pair, struct upatch_pair_part *parts, size_t n
 			   &pair->kmod);
 }
 
+/* What the user does where a part stays as it was before, and the others do not come along. */
+static int set_remedies(struct pair *pair, struct part *parts, size_t nr,
+			enum transaction_goal goal)
+{
+	for (size_t i = 0; i < nr; i++) {
+		struct member *m = parts[i].userdata;
+		int r;
+
+		if (goal == TRANSACTION_DISABLE)
+			r = asprintf(&m->remedy, "'upatchctl apply' with the patch's file brings "
+						 "it there, too");
+		else if (m->public->pid)
+			r = asprintf(&m->remedy, "'upatchctl revert -p %d %s' takes it away",
+				     (int)m->public->pid, pair->patch->file->name);
+		else
+			r = asprintf(&m->remedy, "'upatchctl kernel revert %s' takes it away",
+				     pair->kmod.name);
+		if (r < 0) {
+			m->remedy = NULL;
+			return diag_oom(&pair->ctx->diag);
+		}
+		parts[i].remedy = m->remedy;
+	}
+	return 0;
+}
+
 static int raise_there(struct pair *pair, enum transaction_goal goal)
 {
 	struct diag *d = &pair->ctx->diag;
@@ -123,6 +149,8 @@ static int change(struct pair *pair, struct upatch_pair_part *parts, size_t nr,
 		return diag_oom(&pair->ctx->diag);
 	r = set_parts(pair, parts, nr, members, ordered);
 	if (r >= 0)
+		r = set_remedies(pair, ordered, nr, goal);
+	if (r >= 0)
 		r = run(pair, &t, goal);
 	for (size_t i = 0; i < nr; i++) {
 		struct member *m = &members[i];
@@ -132,6 +160,7 @@ static int change(struct pair *pair, struct upatch_pair_part *parts, size_t nr,
 		m->public->state = ordered[i].state;
 		m->public->reason = ordered[i].reason;
 		upatch_target_close(m->target);
+		free(m->remedy);
 	}
 	return r;
 }

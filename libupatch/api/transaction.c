@@ -41,6 +41,21 @@ static int where_after_failure(struct transaction *t, struct part *part)
 	return r;
 }
 
+/* Who is there, now that one has refused; what else the others would say is of no account. */
+static void look_who_is_there(struct transaction *t, enum transaction_goal goal, size_t from)
+{
+	struct upatch_error cause = diag_set_aside(t->diag);
+
+	for (size_t i = from; i < t->nr; i++) {
+		struct part *part = part_at(t, goal, i);
+
+		diag_clear(t->diag);
+		if (part->ops->look(part, goal) == PART_THERE)
+			part->state = UPATCH_PART_THERE;
+	}
+	diag_put_back(t->diag, &cause);
+}
+
 /* Return: TRANSACTION_IS_DONE: there is something to do; TRANSACTION_IS_THERE; or -errno raised. */
 static int look_at_all(struct transaction *t, enum transaction_goal goal)
 {
@@ -54,6 +69,7 @@ static int look_at_all(struct transaction *t, enum transaction_goal goal)
 
 		if (r < 0) {
 			fail(t, part, UPATCH_PART_REFUSED);
+			look_who_is_there(t, goal, i + 1);
 			return r;
 		}
 		if (r != PART_THERE)
@@ -62,6 +78,19 @@ static int look_at_all(struct transaction *t, enum transaction_goal goal)
 		nr_there++;
 	}
 	return nr_there == t->nr ? TRANSACTION_IS_THERE : TRANSACTION_IS_DONE;
+}
+
+/* It has failed: the parts are on both sides now, and will be when all that it did is reversed. */
+static void warn_of_there(struct transaction *t, enum transaction_goal goal)
+{
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->parts[i].state == UPATCH_PART_THERE)
+			diag_warn(t->diag, "transaction of patch '%s': %s: %s: %s", t->name,
+				  t->parts[i].name,
+				  goal == TRANSACTION_ENABLE
+					  ? "had it before, and keeps it"
+					  : "did not have it before, and does not get it",
+				  t->parts[i].remedy);
 }
 
 static int force(struct transaction *t, struct part *part, enum transaction_goal goal)
@@ -180,6 +209,8 @@ int transaction_run(struct transaction *transaction, enum transaction_goal goal)
 
 	/* 1. look: a refusal leaves all as they were */
 	r = look_at_all(t, goal);
+	if (r < 0)
+		warn_of_there(t, goal);
 	if (r != TRANSACTION_IS_DONE)
 		return r;
 	/* 2. go, in order */
@@ -189,6 +220,7 @@ int transaction_run(struct transaction *transaction, enum transaction_goal goal)
 	/* 3. back, in the opposite order; what the user sees is why */
 	cause = diag_set_aside(t->diag);
 	reverse_all(t, goal, nr);
+	warn_of_there(t, goal);
 	diag_put_back(t->diag, &cause);
 	return r;
 }

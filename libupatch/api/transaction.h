@@ -5,10 +5,13 @@
 /*
  * Several parts that are enabled, or disabled, together: what a part is does not matter here.
  *
- *	look at all		one that refuses refuses it all, nothing is changed
+ *	look at all		one that refuses refuses it all, nothing is changed; the others are
+ *				looked at for whether they are there only
  *	go, one by one		in order, or backwards to disable
  *	one does not come through	those that went are reversed, the last one first; of the
  *				time each has a share, and the open ones what is left at the end
+ *
+ * A part that is there before stays so, whatever becomes of the others: when they fail a warning names it.
  *
  * Dying between any two steps leaves parts that each tell how far they are: the next transaction looks
  * at them.
@@ -59,6 +62,8 @@ struct part {
 	const struct part_ops *ops;
 	void *userdata;
 	const char *name; /* for the log */
+	const char *
+		remedy; /* how to bring it away from where the goal is, for who is told that it stays */
 	enum upatch_part_state state;
 	enum upatch_reason reason;
 };

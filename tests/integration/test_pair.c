@@ -26,6 +26,7 @@
 enum {
 	NR_PARTS = 2,
 	TIMEOUT_MS = 1000,
+	WARNING_MAX = 512,
 };
 
 /* The second one has a library context of its own, which does not matter: its PID does. */
@@ -105,6 +106,52 @@ static void test_both_or_neither(void **state)
 	fixture_assert_reason(two->one, UPATCH_E_IN_FUNCTION);
 	assert_states(two, "reversed", "reversed");
 	assert_secrets(two, "secret 6", "secret 6");
+}
+
+/* --- there before ------------------------------------------------------------------------------ */
+
+static void take_warning(void *userdata, enum upatch_log_level level, const char *line)
+{
+	if (level == UPATCH_LOG_WARNING)
+		(void)snprintf(userdata, WARNING_MAX, "%s", line);
+}
+
+/* What this call did is reversed, what an earlier one did is not, and the caller is told what to do about it. */
+static void test_what_was_there_before_is_named_when_the_rest_fails(void **state)
+{
+	struct two *two = *state;
+	char warning[WARNING_MAX] = "", expected[WARNING_MAX];
+
+	fixture_apply(two->one, P, SOURCE_BLOCK_AND_SECRET(7));
+	hold(two->other);
+	upatch_ctx_set_log(two->one->ctx, UPATCH_LOG_WARNING, take_warning, warning);
+	assert_true(change(two, upatch_pair_apply, P, SOURCE_BLOCK_AND_SECRET(7)) < 0);
+	fixture_assert_reason(two->one, UPATCH_E_IN_FUNCTION);
+	assert_states(two, "there", "reversed");
+	assert_secrets(two, "secret 7", "secret 6");
+	snprintf(expected, sizeof(expected),
+		 "transaction of patch 'p': process %d: had it before, and keeps it: "
+		 "'upatchctl revert -p %d p' takes it away",
+		 (int)two->one->pid, (int)two->one->pid);
+	assert_string_equal(warning, expected);
+	/* What it says is so. */
+	fixture_revert(two->one, P);
+	assert_secrets(two, "secret 6", "secret 6");
+}
+
+static void test_what_was_not_there_before_is_named_when_the_rest_comes_back(void **state)
+{
+	struct two *two = *state;
+	char warning[WARNING_MAX] = "";
+
+	fixture_apply(two->one, P, SOURCE_BLOCK_TOO SOURCE_SECRET(7));
+	hold(two->one);
+	upatch_ctx_set_log(two->one->ctx, UPATCH_LOG_WARNING, take_warning, warning);
+	assert_true(change(two, upatch_pair_revert, P, SOURCE_BLOCK_TOO SOURCE_SECRET(7)) < 0);
+	assert_states(two, "reversed", "there");
+	assert_secrets(two, "secret 7", "secret 6");
+	assert_non_null(strstr(warning, "did not have it before, and does not get it"));
+	assert_non_null(strstr(warning, "upatchctl apply"));
 }
 
 /* --- kept -------------------------------------------------------------------------------------- */
@@ -239,6 +286,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pair_test(test_both_or_neither),
+		pair_test(test_what_was_there_before_is_named_when_the_rest_fails),
+		pair_test(test_what_was_not_there_before_is_named_when_the_rest_comes_back),
 		pair_test(test_what_is_kept_for_good_is_not_enabled),
 		pair_test(test_what_is_kept_counts_as_disabled),
 		pair_test(test_what_is_kept_fails_to_come_back),

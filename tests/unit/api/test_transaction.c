@@ -45,6 +45,7 @@ struct fixture {
 	struct part parts[NR_PARTS];
 	struct transaction transaction;
 	char story[512];
+	char warnings[512];
 };
 
 static void tell(struct fixture *f, const char *verb, const struct part *part)
@@ -121,16 +122,28 @@ static const struct part_ops ops = {
 	.where = where,
 };
 
+static void take_log(void *userdata, enum upatch_log_level level, const char *line)
+{
+	struct fixture *f = userdata;
+	size_t length = strlen(f->warnings);
+
+	if (level == UPATCH_LOG_WARNING)
+		snprintf(f->warnings + length, sizeof(f->warnings) - length, "%s\n", line);
+}
+
 static int setup(void **state)
 {
 	static const char *const names[] = { "a", "b", "c" };
+	static const char *const remedies[] = { "undo a", "undo b", "undo c" };
 	static struct fixture f;
 
 	memset(&f, 0, sizeof(f));
 	diag_init(&f.diag);
+	f.diag.log = take_log;
+	f.diag.log_userdata = &f;
 	for (size_t i = 0; i < NR_PARTS; i++) {
 		f.actors[i].fixture = &f;
-		f.parts[i] = (struct part){ &ops, &f.actors[i], names[i], 0, 0 };
+		f.parts[i] = (struct part){ &ops, &f.actors[i], names[i], remedies[i], 0, 0 };
 	}
 	f.transaction =
 		(struct transaction){ &f.diag, "fix", f.parts, NR_PARTS, 60 * NSEC_PER_SEC, 0 };
@@ -178,8 +191,9 @@ static void test_a_refusal_at_the_look_changes_nothing(void **state)
 
 	f->actors[1].look = -EPERM;
 	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EPERM);
-	assert_string_equal(f->story, "look a; look b");
+	assert_string_equal(f->story, "look a; look b; look c");
 	assert_states(f, UPATCH_PART_UNTOUCHED, UPATCH_PART_REFUSED, UPATCH_PART_UNTOUCHED);
+	assert_string_equal(f->warnings, "");
 	assert_int_equal(f->parts[1].reason, UPATCH_E_CALLBACK);
 	assert_int_equal(f->diag.error.reason, UPATCH_E_CALLBACK);
 }
@@ -230,6 +244,48 @@ static void test_what_was_there_before_neither_goes_nor_is_reversed(void **state
 	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EPERM);
 	assert_string_equal(f->story, "look a; look b; look c; enable b; enable c; disable b");
 	assert_states(f, UPATCH_PART_THERE, UPATCH_PART_REVERSED, UPATCH_PART_REFUSED);
+}
+
+/* Nobody else would tell: the parts are on both sides after this. */
+static void test_a_failure_warns_of_what_was_there_before(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[0].look = PART_THERE;
+	f->actors[2].go = -EPERM;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), -EPERM);
+	assert_string_equal(f->warnings,
+			    "transaction of patch 'fix': a: had it before, and keeps it: undo a\n");
+}
+
+static void test_a_refusal_warns_of_what_is_there_before_and_behind_it(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[0].look = PART_THERE;
+	f->actors[1].look = -EPERM;
+	f->actors[2].look = PART_THERE;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_DISABLE), -EPERM);
+	assert_string_equal(f->story, "look c; look b; look a");
+	assert_states(f, UPATCH_PART_THERE, UPATCH_PART_REFUSED, UPATCH_PART_THERE);
+	assert_string_equal(
+		f->warnings,
+		"transaction of patch 'fix': a: did not have it before, and does not get it: undo a\n"
+		"transaction of patch 'fix': c: did not have it before, and does not get it: undo c\n");
+	assert_int_equal(f->diag.error.reason, UPATCH_E_CALLBACK);
+}
+
+static void test_what_comes_through_warns_of_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	f->actors[0].look = PART_THERE;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE), TRANSACTION_IS_DONE);
+	assert_string_equal(f->warnings, "");
+	f->actors[1].look = f->actors[2].look = PART_THERE;
+	assert_int_equal(transaction_run(&f->transaction, TRANSACTION_ENABLE),
+			 TRANSACTION_IS_THERE);
+	assert_string_equal(f->warnings, "");
 }
 
 static void test_when_all_are_there_nothing_is_done(void **state)
@@ -354,6 +410,9 @@ int main(void)
 		transaction_test(test_one_that_is_open_at_the_deadline_is_reversed_itself),
 		transaction_test(test_a_failed_disabling_enables_again),
 		transaction_test(test_what_was_there_before_neither_goes_nor_is_reversed),
+		transaction_test(test_a_failure_warns_of_what_was_there_before),
+		transaction_test(test_a_refusal_warns_of_what_is_there_before_and_behind_it),
+		transaction_test(test_what_comes_through_warns_of_nothing),
 		transaction_test(test_when_all_are_there_nothing_is_done),
 		transaction_test(
 			test_a_reversal_that_does_not_come_through_does_not_stop_the_others),
