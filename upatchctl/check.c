@@ -69,10 +69,35 @@ static const struct table_column result_columns[] = {
 	{ "state", "STATE", TABLE_STATE }, { "reason", "REASON" }, {},
 };
 
-static const struct table_column func_columns[] = {
-	{ "object", "OBJECT" },	  { "function", "FUNCTION" }, { "addr", "ADDRESS", TABLE_RIGHT },
-	{ "patched", "PATCHED" }, { "reason", "REASON" },     {},
+static const struct table_column object_columns[] = {
+	{ "name", "OBJECT" },
+	{ "state", "STATE" },
+	{ "reason", "REASON" },
+	{ "when_loaded", "WHEN-LOADED" },
+	{},
 };
+
+static const struct table_column func_columns[] = {
+	{ "object", "OBJECT" },
+	{ "function", "FUNCTION" },
+	{ "state", "STATE" },
+	{ "addr", "ADDRESS", TABLE_RIGHT },
+	{ "patched", "PATCHED" },
+	{ "reason", "REASON" },
+	{},
+};
+
+static bool is_all_loaded(struct json_object *row)
+{
+	for (size_t i = 0; i < model_length(row, "objects"); i++) {
+		struct json_object *object = model_at(row, "objects", i);
+
+		if (strcmp(model_string(object, "state"), "loaded") != 0 ||
+		    model_get(object, "reason"))
+			return false;
+	}
+	return true;
+}
 
 static void print_results(const struct cli *cli, FILE *out)
 {
@@ -85,11 +110,41 @@ static void print_results(const struct cli *cli, FILE *out)
 		if (model_length(row, "funcs") == 0)
 			continue;
 		fprintf(out, "\nprocess %s:\n", model_string(row, "pid"));
+		/* Where all are there, the functions say so. */
+		if (!is_all_loaded(row)) {
+			table_print(out, model_get(row, "objects"), object_columns);
+			fputc('\n', out);
+		}
 		table_print(out, model_get(row, "funcs"), func_columns);
 	}
 }
 
 /* --- model ----------------------------------------------------------------------------------- */
+
+/* What becomes of a library that is not loaded when it is, once the patch is applied. */
+static const char *when_loaded(const struct upatch_check_object *object)
+{
+	if (strcmp(object->state, "absent") == 0)
+		return "it does without";
+	if (strcmp(object->state, "waiting") != 0)
+		return NULL;
+	return object->is_exclusive ? "patched at once; another build is refused"
+				    : "patched at once; another build does without";
+}
+
+static struct json_object *object_object(const struct upatch_check *check,
+					 const struct upatch_check_object *found)
+{
+	struct json_object *object = model_object();
+
+	model_put_string(object, "name", found->name);
+	model_put_string(object, "build_id", found->build_id);
+	model_put_string(object, "state", found->state);
+	model_put_string(object, "when_loaded", check->applicable ? when_loaded(found) : NULL);
+	threadview_put_reason(object, &found->error);
+	model_put_string(object, "message", found->error.reason ? found->error.message : NULL);
+	return object;
+}
 
 static struct json_object *func_object(const struct upatch_check_func *func)
 {
@@ -97,6 +152,7 @@ static struct json_object *func_object(const struct upatch_check_func *func)
 
 	model_put_string(object, "object", func->object);
 	model_put_string(object, "function", func->function);
+	model_put_string(object, "state", func->state);
 	if (func->addr)
 		model_put_address(object, "addr", func->addr);
 	else
@@ -187,20 +243,25 @@ static void put_verdict(struct json_object *row, const struct upatch_error *erro
 
 static void put_check(struct cli *cli, struct json_object *row, const struct upatch_check *check)
 {
+	struct json_object *objects = model_array();
 	struct json_object *funcs = model_array();
 	struct json_object *threads = model_array();
 
+	for (size_t i = 0; i < check->nr_objects; i++)
+		model_append(objects, object_object(check, &check->objects[i]));
 	for (size_t i = 0; i < check->nr_funcs; i++)
 		model_append(funcs, func_object(&check->funcs[i]));
 	for (size_t i = 0; i < check->nr_threads; i++)
 		model_append(threads, threadview_object(&check->threads[i]));
 	put_verdict(row, add_errors(cli, check));
+	model_put(row, "objects", objects);
 	model_put(row, "funcs", funcs);
 	model_put(row, "threads", threads);
 }
 
 static void put_nothing(struct json_object *row)
 {
+	model_put(row, "objects", model_array());
 	model_put(row, "funcs", model_array());
 	model_put(row, "threads", model_array());
 }

@@ -259,11 +259,25 @@ int upatch_target_gc(struct upatch_target *target, struct upatch_gc *ret);
 
 /* --- check: what apply would do ------------------------------------------------------------- */
 
+/*
+ * @state: "loaded"; "waiting": it is not, and gets its part when it comes, before its constructors run;
+ *	   "not-needed": another build of it is loaded, for which the patch has a part as well;
+ *	   "absent": it is not loaded, and nothing would wait for it
+ */
+struct upatch_check_object {
+	const char *name;
+	const char *build_id;
+	const char *state;
+	bool is_exclusive;	   /* waiting: another build of it that comes is not let in */
+	struct upatch_error error; /* why it cannot be patched, or be waited for */
+};
+
 struct upatch_check_func {
 	const char *object;
 	const char *function;
-	uint64_t addr;	 /* in the target */
-	bool is_patched; /* another patch's replacement runs now */
+	const char *state; /* of its object */
+	uint64_t addr;	   /* in the target; 0 when its object is not loaded */
+	bool is_patched;   /* another patch's replacement runs now */
 	struct upatch_error error;
 };
 
@@ -271,7 +285,10 @@ struct upatch_check {
 	pid_t pid;
 	const char *patch;
 	bool applicable;
-	struct upatch_error error; /* of the whole, when no function is to blame */
+	struct upatch_error
+		error; /* of the whole, or the first of an object, when no function is to blame */
+	const struct upatch_check_object *objects;
+	size_t nr_objects;
 	const struct upatch_check_func *funcs;
 	size_t nr_funcs;
 	/* threads that are inside a function now; apply would have to wait for them */

@@ -24,8 +24,11 @@ enum {
 struct report {
 	struct upatch_check public;
 	struct upatch_ctx *ctx; /* while it is made */
+	struct upatch_check_object *objects;
+	size_t alloc_objects;
 	struct upatch_check_func *funcs;
 	size_t alloc_funcs;
+	size_t nr_told; /* functions whose object was told, too */
 	struct upatch_thread *threads;
 	bool has_failed; /* out of memory */
 };
@@ -41,15 +44,33 @@ EXPORT void upatch_check_free(struct upatch_check *check)
 		free((char *)check->funcs[i].function);
 		view_free_error(&check->funcs[i].error);
 	}
+	for (size_t i = 0; i < check->nr_objects; i++) {
+		free((char *)check->objects[i].name);
+		free((char *)check->objects[i].build_id);
+		view_free_error(&check->objects[i].error);
+	}
 	view_free_threads(report->threads, check->nr_threads);
 	view_free_error(&check->error);
 	free((char *)check->patch);
+	free(report->objects);
 	free(report->funcs);
 	free(report);
 }
 
+static const char *presence_name(enum plan_presence presence)
+{
+	static const char *const names[] = {
+		[PLAN_LOADED] = "loaded",
+		[PLAN_WAITING] = "waiting",
+		[PLAN_NOT_NEEDED] = "not-needed",
+		[PLAN_ABSENT] = "absent",
+	};
+
+	return names[presence];
+}
+
 /* Each function's refusal is taken out of the context, which is then free for the next one. */
-static void add_func(const struct plan_object *object, const struct plan_func *func, int error,
+static void add_func(const struct payload *payload, const struct plan_func *func, int error,
 		     void *userdata)
 {
 	struct report *report = userdata;
@@ -62,7 +83,7 @@ static void add_func(const struct plan_object *object, const struct plan_func *f
 	}
 	f = &report->funcs[report->public.nr_funcs++];
 	report->public.funcs = report->funcs;
-	f->object = strdup(object->payload->object);
+	f->object = strdup(payload->object);
 	f->function = strdup(func->func->name);
 	f->addr = func->old_addr;
 	f->is_patched = func->is_patched;
@@ -70,6 +91,31 @@ static void add_func(const struct plan_object *object, const struct plan_func *f
 		view_copy_error(&d->error, &f->error);
 		diag_clear(d);
 	}
+}
+
+static void add_object(const struct plan_finding *finding, void *userdata)
+{
+	const struct payload *payload = finding->payload;
+	const char *state = presence_name(finding->presence);
+	char build_id[2 * BUILD_ID_MAX + 1];
+	struct report *report = userdata;
+	struct upatch_check_object *o;
+
+	for (; report->nr_told < report->public.nr_funcs; report->nr_told++)
+		report->funcs[report->nr_told].state = state;
+	if (!array_grow(report->objects, report->public.nr_objects, report->alloc_objects)) {
+		report->has_failed = true;
+		return;
+	}
+	o = &report->objects[report->public.nr_objects++];
+	report->public.objects = report->objects;
+	o->name = strdup(payload->object);
+	o->build_id = strdup(build_id_format(&payload->build_id, build_id));
+	o->state = state;
+	o->is_exclusive = finding->is_exclusive;
+	/* It stays raised, as it may be what the whole is refused for. */
+	if (finding->error < 0)
+		view_copy_error(&report->ctx->diag.error, &o->error);
 }
 
 /* One that is kept makes room for a new one of its name where it can: forced, it never can. */
@@ -94,6 +140,11 @@ static int check_name(struct session *session, const char *name)
 
 static int look(struct session *session, const struct patchfile *file, struct report *report)
 {
+	const struct plan_listener listener = {
+		.func = add_func,
+		.object = add_object,
+		.userdata = report,
+	};
 	struct check check;
 	int r;
 
@@ -102,7 +153,7 @@ static int look(struct session *session, const struct patchfile *file, struct re
 		return r;
 	r = session->record.addr ? complete_raise_busy(session) : 0;
 	if (r >= 0)
-		r = check_patch(session, file, add_func, report, &check);
+		r = check_patch(session, file, &listener, &check);
 	if (r < 0)
 		return r;
 	report->threads = view_threads(session, &check.threads);

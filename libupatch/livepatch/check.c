@@ -33,18 +33,28 @@ static int add_func(struct session *s, const struct plan_func *f, struct stack_r
 	return r;
 }
 
-static int make_rule(struct session *s, const struct plan *plan, struct stack_rule *rule)
+static int add_object(struct session *s, const struct plan_object *o, struct stack_rule *rule)
 {
-	for (size_t i = 0; i < plan->nr_objects; i++)
-		for (size_t n = 0; n < plan->objects[i].nr_funcs; n++)
-			if (add_func(s, &plan->objects[i].funcs[n], rule) < 0)
-				return diag_oom(s->diag);
-	stack_rule_sort(rule);
+	for (size_t i = 0; i < o->nr_funcs; i++)
+		if (add_func(s, &o->funcs[i], rule) < 0)
+			return diag_oom(s->diag);
 	return 0;
 }
 
-int check_patch(struct session *session, const struct patchfile *file, plan_func_fn fn,
-		void *userdata, struct check *ret)
+static int make_rule(struct session *s, const struct plan *plan, struct stack_rule *rule)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++)
+		r = add_object(s, &plan->objects[i], rule);
+	for (size_t i = 0; i < plan->nr_movables && r >= 0; i++)
+		r = add_object(s, &plan->movables[i], rule);
+	stack_rule_sort(rule);
+	return r;
+}
+
+int check_patch(struct session *session, const struct patchfile *file,
+		const struct plan_listener *listener, struct check *ret)
 {
 	struct stack_rule rule = {};
 	struct check check = {};
@@ -53,7 +63,7 @@ int check_patch(struct session *session, const struct patchfile *file, plan_func
 	r = state_check(session, file);
 	if (r < 0)
 		return r;
-	r = plan_new(session, file, fn, userdata, &check.plan);
+	r = plan_new(session, file, listener, &check.plan);
 	if (r < 0)
 		return r;
 	r = session_prepare_unwinder(session);

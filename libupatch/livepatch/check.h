@@ -17,11 +17,11 @@ struct check {
 
 /**
  * check_patch() - find out, changing nothing
- * @fn: told about every function
+ * @listener: told about every object and function
  * Return: 0, or -errno raised: enabling would be refused.
  */
-int check_patch(struct session *session, const struct patchfile *file, plan_func_fn fn,
-		void *userdata, struct check *ret);
+int check_patch(struct session *session, const struct patchfile *file,
+		const struct plan_listener *listener, struct check *ret);
 void check_deinit(struct check *check);
 
 #endif

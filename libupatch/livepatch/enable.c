@@ -326,7 +326,7 @@ static int enable_new(struct session *s, const struct patchfile *file)
 	/* 1. Find everything, verify everything: the target runs, nothing is written. */
 	r = state_check(s, file);
 	if (r >= 0)
-		r = plan_new(s, file, NULL, NULL, &plan);
+		r = plan_new(s, file, NULL, &plan);
 	if (r < 0)
 		return r;
 	tell(s, file->name, "enabling patch");

@@ -262,6 +262,11 @@ void hooks_free(struct hooks *hooks)
 	free(hooks);
 }
 
+bool hooks_may_refuse(const struct hooks *hooks)
+{
+	return hooks->signal_error_addr;
+}
+
 /* --- in the target ----------------------------------------------------------------------------- */
 
 static bool is_hooks(const struct upatch_region *region)

@@ -32,6 +32,9 @@ struct upatch_agent_data;
 int hooks_find(struct session *session, struct hooks **ret);
 void hooks_free(struct hooks *hooks);
 
+/* Can a library be refused? */
+bool hooks_may_refuse(const struct hooks *hooks);
+
 /* Does the target have them: armed, or about to be? */
 bool hooks_exist(const struct session *session);
 

@@ -40,6 +40,9 @@ void plan_deinit(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->nr_objects; i++)
 		object_deinit(&plan->objects[i]);
+	for (size_t i = 0; i < plan->nr_movables; i++)
+		object_deinit(&plan->movables[i]);
+	free(plan->movables);
 	for (size_t i = 0; i < plan->nr_templates; i++)
 		template_deinit(&plan->templates[i]);
 	free(plan->objects);
@@ -142,7 +145,7 @@ static int plan_stored(struct session *s, struct plan_object *o, struct plan_fun
 	for (size_t i = 0; i < func->nr_pieces; i++)
 		pieces[i] = (struct function_piece){ func->pieces[i].vaddr, func->pieces[i].size,
 						     func->pieces[i].bytes };
-	f->old_addr = func->old_value;
+	f->old_addr = func->old_value + o->bias;
 	f->old_size = func->old_size;
 	f->new_size = o->payload->symbols[func->symbol].size;
 	return plan_pieces(s, o, &function, f);
@@ -199,9 +202,23 @@ static int verify_entry(struct session *s, const struct plan_object *o, const st
 	return 0;
 }
 
+/* Return: another patch's, or NULL. */
+static const struct upatch_slot *find_slot(const struct session *s, struct plan_func *f)
+{
+	const struct upatch_slot *slot = record_find_slot(&s->record, f->old_addr);
+	const struct island *island = slot ? record_island_of(&s->record, slot) : NULL;
+
+	f->is_patched = slot != NULL;
+	if (!slot)
+		return NULL;
+	f->slot_addr =
+		island->addr + (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
+	f->gateway_addr = record_gateway(&s->record, slot);
+	return slot;
+}
+
 static int plan_func(struct session *s, struct plan_object *o, struct plan_func *f)
 {
-	const struct upatch_slot *slot;
 	const struct symtab *symtab;
 	struct image *image;
 	struct symbol symbol;
@@ -218,21 +235,25 @@ static int plan_func(struct session *s, struct plan_object *o, struct plan_func 
 	r = plan_entry(s, o, image, &symbol, f);
 	if (r < 0)
 		return r;
-	slot = record_find_slot(&s->record, f->old_addr);
-	f->is_patched = slot != NULL;
-	if (slot) {
-		const struct island *island = record_island_of(&s->record, slot);
-
-		f->slot_addr = island->addr +
-			       (uint64_t)((const uint8_t *)slot - (const uint8_t *)island->head);
-		f->gateway_addr = record_gateway(&s->record, slot);
-	} else {
+	if (!find_slot(s, f))
 		o->nr_new_slots++;
-	}
 	return verify_entry(s, o, f);
 }
 
-static int plan_funcs(struct session *s, struct plan_object *o, plan_func_fn fn, void *userdata)
+/* As the agent does it: by what the patch file has of the code. */
+static int plan_movable(struct session *s, struct plan_object *o, struct plan_func *f)
+{
+	int r;
+
+	r = plan_stored(s, o, f);
+	if (r < 0)
+		return r;
+	(void)find_slot(s, f); /* which is for verify_entry() */
+	return verify_entry(s, o, f);
+}
+
+static int plan_funcs(struct session *s, struct plan_object *o,
+		      const struct plan_listener *listener)
 {
 	int first = 0;
 	int r;
@@ -243,12 +264,13 @@ static int plan_funcs(struct session *s, struct plan_object *o, plan_func_fn fn,
 	o->nr_funcs = o->payload->nr_funcs;
 	for (size_t i = 0; i < o->nr_funcs; i++) {
 		o->funcs[i].func = &o->payload->funcs[i];
-		r = plan_func(s, o, &o->funcs[i]);
-		if (fn)
-			fn(o, &o->funcs[i], r, userdata);
+		r = o->is_movable ? plan_movable(s, o, &o->funcs[i])
+				  : plan_func(s, o, &o->funcs[i]);
+		if (listener)
+			listener->func(o->payload, &o->funcs[i], r, listener->userdata);
 		if (r < 0 && !first)
 			first = r;
-		if (r < 0 && !fn)
+		if (r < 0 && !listener)
 			break;
 	}
 	return first;
@@ -256,12 +278,39 @@ static int plan_funcs(struct session *s, struct plan_object *o, plan_func_fn fn,
 
 /* --- objects --------------------------------------------------------------------------------- */
 
-static int add_object(struct session *s, struct plan *plan, size_t *alloc,
-		      const struct payload *payload, struct object *object)
+/*
+ * The search for all that a patch changes. Without a listener it ends with the first failure.
+ * @first: failure, whatever it was about; @cause: of the first that the listener has not taken
+ */
+struct search {
+	struct session *session;
+	const struct patchfile *file;
+	const struct plan_listener *listener;
+	struct plan *plan;
+	size_t alloc_objects, alloc_templates, alloc_movables;
+	int first;
+	struct upatch_error cause;
+};
+
+/* Return: @r, or 0 where the search goes on nevertheless. */
+static int keep_failure(struct search *search, int r)
 {
-	if (!array_grow(plan->objects, plan->nr_objects, *alloc))
-		return diag_oom(s->diag);
-	plan->objects[plan->nr_objects++] = (struct plan_object){
+	struct diag *d = search->session->diag;
+
+	if (r >= 0 || !search->listener)
+		return r;
+	if (!search->first)
+		search->first = r;
+	if (search->cause.reason == UPATCH_E_NONE)
+		search->cause = diag_set_aside(d);
+	else
+		diag_clear(d);
+	return 0;
+}
+
+static struct plan_object object_of(const struct payload *payload, struct object *object)
+{
+	return (struct plan_object){
 		.payload = payload,
 		.object = object,
 		.start = object->start,
@@ -270,6 +319,26 @@ static int add_object(struct session *s, struct plan *plan, size_t *alloc,
 		.payload_region = -1,
 		.island_region = -1,
 	};
+}
+
+static int add_object(struct search *search, const struct payload *payload, struct object *object)
+{
+	struct plan *plan = search->plan;
+
+	if (!array_grow(plan->objects, plan->nr_objects, search->alloc_objects))
+		return diag_oom(search->session->diag);
+	plan->objects[plan->nr_objects++] = object_of(payload, object);
+	return 0;
+}
+
+static int add_movable(struct search *search, const struct payload *payload, struct object *object)
+{
+	struct plan *plan = search->plan;
+
+	if (!array_grow(plan->movables, plan->nr_movables, search->alloc_movables))
+		return diag_oom(search->session->diag);
+	plan->movables[plan->nr_movables] = object_of(payload, object);
+	plan->movables[plan->nr_movables++].is_movable = true;
 	return 0;
 }
 
@@ -350,18 +419,22 @@ static bool is_for_template(struct session *s, const struct payload *payload)
 }
 
 /* Return: 1: there is a template; 0: it needs none; or -errno raised. */
-static int add_template(struct session *s, struct plan *plan, const struct payload *payload,
-			size_t *alloc)
+static int add_template(struct search *search, const struct payload *payload)
 {
+	struct session *s = search->session;
+	struct diag_where saved = s->diag->scope;
+	struct plan *plan = search->plan;
 	int r = 0;
 
 	if (!is_for_template(s, payload))
 		return 0;
+	s->diag->scope.object = payload->object;
 	if (!plan->hooks)
 		r = hooks_find(s, &plan->hooks);
+	s->diag->scope = saved;
 	if (r < 0)
 		return r;
-	if (!array_grow(plan->templates, plan->nr_templates, *alloc))
+	if (!array_grow(plan->templates, plan->nr_templates, search->alloc_templates))
 		return diag_oom(s->diag);
 	r = template_new(s, payload, &plan->templates[plan->nr_templates]);
 	if (r < 0)
@@ -379,22 +452,75 @@ static bool has_template(const struct plan *plan, const struct payload *payload)
 }
 
 /* Copies of the payload's object that are here. */
-static int add_objects(struct session *s, struct plan *plan, const struct payload *payload,
-		       size_t *alloc)
+static int add_objects(struct search *search, const struct payload *payload)
 {
-	bool may_go = has_template(plan, payload);
+	struct session *s = search->session;
+	bool may_go = has_template(search->plan, payload);
 	int nr_initial = may_go ? linkmap_count_initial(&s->objects) : 0;
 	int r = 0;
 
 	for (size_t n = 0; n < s->objects.nr && r >= 0; n++) {
 		struct object *o = &s->objects.objects[n];
 
+		if (!build_id_is_equal(&o->build_id, &payload->build_id))
+			continue;
 		/* The agent places those that may go. */
-		if (build_id_is_equal(&o->build_id, &payload->build_id) &&
-		    (!may_go || is_initial(o, nr_initial)))
-			r = add_object(s, plan, alloc, payload, o);
+		if (!may_go || is_initial(o, nr_initial))
+			r = add_object(search, payload, o);
+		else if (search->listener)
+			r = add_movable(search, payload, o);
 	}
 	return r;
+}
+
+/* --- telling ----------------------------------------------------------------------------------- */
+
+/* A function of an object that is not loaded: what can be said of it without. Return: 0, or raised. */
+static int look_at_stored(struct session *s, const struct payload *payload,
+			  const struct payload_func *func)
+{
+	struct plan_object o = { .payload = payload };
+	struct plan_func f = { .func = func };
+	int r;
+
+	r = plan_stored(s, &o, &f);
+	free(f.ranges);
+	return r;
+}
+
+/*
+ * An object that will not be planned.
+ * @error: what has been raised about it, or 0; stays raised, unless a function is to blame, which is told
+ */
+static void tell_object(struct search *search, const struct payload *payload,
+			enum plan_presence presence, int error)
+{
+	const struct plan_listener *listener = search->listener;
+	struct session *s = search->session;
+	const struct plan_finding finding = {
+		.payload = payload,
+		.presence = presence,
+		.is_exclusive = presence == PLAN_WAITING && payload->is_required &&
+				hooks_may_refuse(search->plan->hooks),
+		.error = error,
+	};
+	struct upatch_error cause;
+	bool is_told = false;
+
+	if (!listener)
+		return;
+	cause = diag_set_aside(s->diag);
+	for (size_t i = 0; i < payload->nr_funcs; i++) {
+		const struct plan_func f = { .func = &payload->funcs[i] };
+		int r = payload->has_code ? look_at_stored(s, payload, f.func) : 0;
+
+		is_told |= r < 0;
+		listener->func(payload, &f, r, listener->userdata);
+	}
+	diag_put_back(s->diag, &cause);
+	if (is_told)
+		diag_clear(s->diag);
+	listener->object(&finding, listener->userdata);
 }
 
 /*
@@ -412,37 +538,74 @@ static bool can_do_without(struct session *s, const struct patchfile *file,
 	return false;
 }
 
-static int match_objects(struct session *s, const struct patchfile *file, struct plan *plan)
+/* It is not planned, and nothing waits for it. Return: 0, or -errno raised. */
+static int miss_object(struct search *search, const struct payload *payload)
 {
-	size_t alloc = 0, alloc_templates = 0;
 	int r;
 
-	for (size_t i = 0; i < file->nr_payloads; i++) {
-		const struct payload *payload = &file->payloads[i];
-		size_t before = plan->nr_objects;
-		bool is_left_out = false;
-
-		if (payload->machine != s->target->arch->machine)
-			return diag_err(s->diag, -ENOEXEC, UPATCH_E_ARCHITECTURE, NULL,
-					"the patch is for machine %u, the target is %s",
-					payload->machine, s->target->arch->name);
-		r = add_template(s, plan, payload, &alloc_templates);
-		if (r == -ENOTSUP && can_do_without(s, file, payload)) {
-			diag_warn(s->diag, "target %d: object '%s': %s", (int)s->target->pid,
-				  payload->object, s->diag->error.message);
-			diag_clear(s->diag);
-			is_left_out = true;
-			r = 0;
-		}
-		if (r >= 0)
-			r = add_objects(s, plan, payload, &alloc);
-		if (r < 0)
-			return r;
-		if (!is_left_out && plan->nr_objects == before && !has_template(plan, payload) &&
-		    !has_alternative(s, file, payload))
-			return raise_no_object(s, payload);
+	if (has_alternative(search->session, search->file, payload)) {
+		tell_object(search, payload, PLAN_NOT_NEEDED, 0);
+		return 0;
 	}
+	r = raise_no_object(search->session, payload);
+	tell_object(search, payload, PLAN_ABSENT, r);
+	return r;
+}
+
+/* Libraries are not followed: what is here stays here, what is not does without. */
+static void leave_out(struct search *search, const struct payload *payload, int error)
+{
+	struct session *s = search->session;
+
+	diag_warn(s->diag, "target %d: object '%s': %s", (int)s->target->pid, payload->object,
+		  s->diag->error.message);
+	if (!is_here(s, payload))
+		tell_object(search, payload, PLAN_ABSENT, error);
+	diag_clear(s->diag);
+}
+
+static int match_payload(struct search *search, const struct payload *payload)
+{
+	struct session *s = search->session;
+	const struct plan *plan = search->plan;
+	const size_t before = plan->nr_objects + plan->nr_movables;
+	bool is_left_out;
+	int r;
+
+	r = add_template(search, payload);
+	is_left_out = r < 0 && s->diag->error.reason == UPATCH_E_NOT_FOLLOWED &&
+		      can_do_without(s, search->file, payload);
+	if (is_left_out) {
+		leave_out(search, payload, r);
+	} else if (r < 0) {
+		tell_object(search, payload, is_here(s, payload) ? PLAN_LOADED : PLAN_ABSENT, r);
+		return r;
+	}
+	r = add_objects(search, payload);
+	if (r < 0 || is_left_out || plan->nr_objects + plan->nr_movables > before)
+		return r;
+	if (!has_template(plan, payload))
+		return miss_object(search, payload);
+	tell_object(search, payload, PLAN_WAITING, 0);
 	return 0;
+}
+
+static int match_objects(struct search *search)
+{
+	const struct arch_ops *arch = search->session->target->arch;
+	const struct patchfile *file = search->file;
+	int r = 0;
+
+	for (size_t i = 0; i < file->nr_payloads && r >= 0; i++) {
+		const struct payload *payload = &file->payloads[i];
+
+		if (payload->machine != arch->machine)
+			return diag_err(search->session->diag, -ENOEXEC, UPATCH_E_ARCHITECTURE,
+					NULL, "the patch is for machine %u, the target is %s",
+					payload->machine, arch->name);
+		r = keep_failure(search, match_payload(search, payload));
+	}
+	return r;
 }
 
 /* Whatever its build. */
@@ -461,28 +624,54 @@ static int note_waiting(struct session *s, struct plan *plan)
 	return 0;
 }
 
-int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn, void *userdata,
-	     struct plan *ret)
+static int plan_object(struct search *search, struct plan_object *o)
 {
-	struct plan plan = { .file = file };
-	int first = 0;
+	const struct plan_listener *listener = search->listener;
+	struct plan_finding finding = { .payload = o->payload, .presence = PLAN_LOADED };
 	int r;
 
-	r = match_objects(session, file, &plan);
+	o->waits = search->plan->waits;
+	r = plan_funcs(search->session, o, listener);
 	if (r >= 0)
-		r = note_waiting(session, &plan);
-	for (size_t i = 0; i < plan.nr_objects && r >= 0; i++) {
-		plan.objects[i].waits = plan.waits;
-		r = plan_funcs(session, &plan.objects[i], fn, userdata);
-		if (r >= 0)
-			r = load_layout(session, &plan.objects[i]);
-		if (r < 0 && !first)
-			first = r;
-		if (fn)
-			r = 0;
+		r = finding.error = load_layout(search->session, o);
+	if (listener)
+		listener->object(&finding, listener->userdata);
+	return keep_failure(search, r);
+}
+
+static int search_all(struct search *search)
+{
+	struct plan *plan = search->plan;
+	int r;
+
+	r = match_objects(search);
+	if (r >= 0)
+		r = note_waiting(search->session, plan);
+	for (size_t i = 0; i < plan->nr_objects && r >= 0; i++)
+		r = plan_object(search, &plan->objects[i]);
+	for (size_t i = 0; i < plan->nr_movables && r >= 0; i++)
+		r = plan_object(search, &plan->movables[i]);
+	return r;
+}
+
+int plan_new(struct session *session, const struct patchfile *file,
+	     const struct plan_listener *listener, struct plan *ret)
+{
+	struct plan plan = { .file = file };
+	struct search search = {
+		.session = session,
+		.file = file,
+		.listener = listener,
+		.plan = &plan,
+		.cause = { .message = "" },
+	};
+	int r;
+
+	r = search_all(&search);
+	if (search.first) {
+		diag_put_back(session->diag, &search.cause);
+		r = search.first;
 	}
-	if (r >= 0)
-		r = first;
 	if (r < 0) {
 		plan_deinit(&plan);
 		return r;

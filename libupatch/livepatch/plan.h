@@ -57,6 +57,7 @@ struct plan_object {
 	uint64_t island_text; /* 0: no new slots */
 	const bool *waits;    /* by payload: it has a template; borrowed from the plan */
 	bool is_hooks;	      /* its slots lead to the agent */
+	bool is_movable;      /* it may go: the agent places the payload */
 };
 
 struct plan {
@@ -67,22 +68,53 @@ struct plan {
 	size_t nr_templates;
 	bool *waits;	     /* by payload of the file: its object is one that may come and go */
 	struct hooks *hooks; /* of the dynamic linker, when there are templates */
+	/* With a listener: libraries with a template that are here, whose parts the agent would place. */
+	struct plan_object *movables;
+	size_t nr_movables;
 };
 
-/* Called with what was found out about each function; @error is 0 or negative. */
-typedef void (*plan_func_fn)(const struct plan_object *object, const struct plan_func *func,
-			     int error, void *userdata);
+/* Where the object of a payload is. */
+enum plan_presence {
+	PLAN_LOADED,
+	PLAN_WAITING,	 /* not loaded: it gets its part when it comes */
+	PLAN_NOT_NEEDED, /* another build of it is loaded, which the patch is for as well */
+	PLAN_ABSENT,	 /* not loaded, and nothing would wait for it */
+};
+
+/*
+ * @is_exclusive: it waits, and another build of it that comes is not let in
+ * @error: raised: why it cannot be patched, or not be waited for
+ */
+struct plan_finding {
+	const struct payload *payload;
+	enum plan_presence presence;
+	bool is_exclusive;
+	int error;
+};
+
+/*
+ * Who wants to know all that there is to know.
+ * @func:   told about every function; without an address where its object is not loaded. @error is 0, or
+ *	    negative and raised: it clears the diag then
+ * @object: told about every object, after its functions
+ */
+struct plan_listener {
+	void (*func)(const struct payload *payload, const struct plan_func *func, int error,
+		     void *userdata);
+	void (*object)(const struct plan_finding *finding, void *userdata);
+	void *userdata;
+};
 
 /**
  * plan_new() - match a patch with a target
- * @fn: NULL, or is told about every function; then the first refusal does not end the search
+ * @listener: or NULL; with one the first refusal does not end the search
  *
  * Return: 0, or -errno raised: UPATCH_E_NO_OBJECT, UPATCH_E_BUILD_ID, UPATCH_E_NO_FUNCTION,
  * UPATCH_E_FUNCTION_SIZE, UPATCH_E_BYTES_DIFFER, UPATCH_E_UNRESOLVED, and those of
- * arch_ops.entry_plan.
+ * arch_ops.entry_plan. With a listener nothing may be raised then: it was told.
  */
-int plan_new(struct session *session, const struct patchfile *file, plan_func_fn fn, void *userdata,
-	     struct plan *ret);
+int plan_new(struct session *session, const struct patchfile *file,
+	     const struct plan_listener *listener, struct plan *ret);
 void plan_deinit(struct plan *plan);
 
 /* Plan the entry of one function, by its symbol: f->entry and f->ranges. Return: 0, or raised. */

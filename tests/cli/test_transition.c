@@ -454,6 +454,41 @@ static void test_a_replace_patch_disables_the_others(void **state)
 	assert_lacks(h->cli->out, "enabled");
 }
 
+/* What is not loaded yet is a part of the patch like all others: where it is, and what will become of it. */
+static void test_check_lists_a_library_that_is_not_loaded(void **state)
+{
+	struct holder *h = *state;
+
+	cli_write(h->cli, "late.c",
+		  "#include <upatch/livepatch.h>\n"
+		  "UPATCH_OBJECT(\"cli-library\");\n"
+		  "static int new_answer(int x) { return x; }\n"
+		  "UPATCH_FUNC(library_answer, new_answer);\n");
+	run(h->cli, "build", "-s", "fix.c", "-s", "late.c", "--object", getenv("HOLDER_OBJECT"),
+	    "--object", getenv("LIBRARY_OBJECT"));
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	run(h->cli, "check", "-p", h->pid_text, "fix.upatch", "--json");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_keys(json_at(h->cli->json, "results.0.objects.0"),
+		    "name build_id state when_loaded reason message");
+	assert_keys(json_at(h->cli->json, "results.0.funcs.0"),
+		    "object function state addr patched reason");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.objects.0.name"),
+			    "cli-library");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.objects.0.state"), "waiting");
+	assert_contains(json_string_at(h->cli->json, "results.0.objects.0.when_loaded"),
+			"patched at once");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.objects.1.state"), "loaded");
+	assert_string_equal(json_string_at(h->cli->json, "results.0.funcs.0.function"),
+			    "library_answer");
+	assert_null(json_at(h->cli->json, "results.0.funcs.0.addr"));
+	run(h->cli, "check", "-p", h->pid_text, "fix.upatch");
+	assert_exit(h->cli, UPATCH_EXIT_DONE);
+	assert_contains(h->cli->out, "WHEN-LOADED");
+	assert_contains(h->cli->out, "patched at once; another build does without");
+	assert_contains(h->cli->out, "library_answer waiting");
+}
+
 /* The module is for no kernel there is: what has two sides changes neither, or only the one that is meant. */
 static void test_a_patch_with_two_sides_changes_both_or_the_one_that_is_meant(void **state)
 {
@@ -516,6 +551,7 @@ int main(void)
 		holder_test(test_stack_order_is_strict_or_any),
 		holder_test(test_a_strict_patch_is_not_reverted_under_another),
 		holder_test(test_a_replace_patch_disables_the_others),
+		holder_test(test_check_lists_a_library_that_is_not_loaded),
 		holder_test(test_a_patch_with_two_sides_changes_both_or_the_one_that_is_meant),
 	};
 

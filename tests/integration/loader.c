@@ -54,11 +54,18 @@ const char *loader_build(struct fixture *f, const struct loader_patch *patch)
 int loader_try_apply(struct fixture *f, const struct loader_patch *patch,
 		     const struct upatch_options *options)
 {
+	struct upatch_check *check;
 	struct upatch_patch *file;
 	int r;
 
 	assert_int_equal(upatch_patch_open(f->ctx, loader_build(f, patch), &file), 0);
+	assert_int_equal(upatch_target_check(f->target, file, &check), 0);
 	r = upatch_target_apply(f->target, file, options, NULL);
+	/* What can be applied is not said to be refused. */
+	if (r >= 0 && !check->applicable)
+		fail_msg("check: [%s] %s", upatch_reason_name(check->error.reason),
+			 check->error.message);
+	upatch_check_free(check);
 	upatch_patch_close(file);
 	return r;
 }
