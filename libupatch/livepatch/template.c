@@ -493,10 +493,36 @@ int template_make(struct session *session, struct template *template)
 	return 0;
 }
 
+/* What template_make() would find out when the target has been written to. */
+static int check_relocs(struct session *s, struct plan_object *o)
+{
+	const struct arch_ops *arch = s->target->arch;
+	struct making m = { .session = s, .object = o };
+
+	for (size_t i = 0; i < o->payload->nr_relocs; i++) {
+		const struct payload_reloc *reloc = &o->payload->relocs[i];
+		int type = arch->reloc_fixup(reloc->type);
+
+		if (type < 0 && !is_constant(&m, reloc, arch->reloc_need(reloc->type), type))
+			return raise_late(&m, reloc);
+	}
+	return 0;
+}
+
 int template_new(struct session *session, const struct payload *payload, struct template *ret)
 {
-	*ret = (struct template){ .region = -1, .nr_copies = UPATCH_COPIES_MAX };
-	return plan_object_new(session, payload, &ret->object);
+	struct template t = { .region = -1, .nr_copies = UPATCH_COPIES_MAX };
+	int r;
+
+	r = plan_object_new(session, payload, &t.object);
+	if (r >= 0)
+		r = check_relocs(session, t.object);
+	if (r < 0) {
+		template_deinit(&t);
+		return r;
+	}
+	*ret = t;
+	return 0;
 }
 
 void template_deinit(struct template *template)

@@ -28,14 +28,15 @@ struct template
 
 /**
  * template_new() - plan it, for a payload with code
- * The target runs, nothing is written. Return: 0, or raised: as plan_new().
+ * The target runs, nothing is written. Return: 0, or raised: as plan_new(), and UPATCH_E_RELOC_TYPE for what
+ * cannot be put off.
  */
 int template_new(struct session *session, const struct payload *payload, struct template *ret);
 void template_deinit(struct template *template);
 
 /**
  * template_make() - make its bytes, when record and agent are in place
- * Return: 0, or raised: UPATCH_E_RELOC_TYPE for what cannot be put off, UPATCH_E_RELOC_RANGE.
+ * Return: 0, or raised: UPATCH_E_RELOC_RANGE.
  */
 int template_make(struct session *session, struct template *template);
 

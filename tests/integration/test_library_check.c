@@ -178,6 +178,31 @@ static void test_an_unknown_symbol_of_a_library_that_may_go_is_found(void **stat
 	upatch_check_free(found);
 }
 
+/* The size of a variable that another object has. */
+static void test_what_cannot_be_put_off_is_found(void **state)
+{
+	static const struct loader_patch size = {
+		.name = P,
+		.sources = { "#include <upatch/livepatch.h>\n"
+			     "UPATCH_OBJECT(\"libplug.so\");\n"
+			     "extern const unsigned long size_of_it;\n"
+			     "__asm__(\".pushsection .rodata,\\\"a\\\"\\n\"\n"
+			     "	\".globl size_of_it\\nsize_of_it: .quad environ@SIZE\\n\"\n"
+			     "	\".popsection\");\n"
+			     "static int new_value(int x) { return x + (int)size_of_it; }\n"
+			     "UPATCH_FUNC(plug_value, new_value);\n" },
+	};
+	struct fixture *f = *state;
+	struct upatch_check *found = check(f, &size);
+
+	assert_false(found->applicable);
+	assert_int_equal(found->error.reason, UPATCH_E_RELOC_TYPE);
+	assert_int_equal(object_of(found, "libplug.so")->error.reason, UPATCH_E_RELOC_TYPE);
+	upatch_check_free(found);
+	assert_true(loader_try_apply(f, &size, NULL) < 0);
+	fixture_assert_reason(f, UPATCH_E_RELOC_TYPE);
+}
+
 /* --- not followed ------------------------------------------------------------------------------ */
 
 static void test_where_libraries_are_not_followed_the_absent_one_does_without(void **state)
@@ -250,6 +275,7 @@ int main(void)
 		loader_test(test_a_library_that_may_go_is_listed_as_loaded),
 		loader_test(test_a_changed_entry_of_a_library_that_may_go_is_found),
 		loader_test(test_an_unknown_symbol_of_a_library_that_may_go_is_found),
+		loader_test(test_what_cannot_be_put_off_is_found),
 		loader_test(test_where_libraries_are_not_followed_the_absent_one_does_without),
 		loader_test(test_what_has_nothing_else_to_patch_is_refused_and_listed),
 		loader_test(test_a_refusal_does_not_end_the_list),
