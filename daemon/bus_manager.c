@@ -33,6 +33,7 @@ enum option {
 	OPTION_NO_WAIT = 2,
 	OPTION_SCAN_MEMORY = 4,
 	OPTION_BACKTRACE = 8,
+	OPTION_NO_KERNEL = 16,
 };
 
 static const struct {
@@ -40,10 +41,9 @@ static const struct {
 	enum option option;
 	const char *type;
 } options_known[] = {
-	{ "timeout-ms", OPTION_TIMEOUT, "u" },
-	{ "no-wait", OPTION_NO_WAIT, "b" },
-	{ "scan-memory", OPTION_SCAN_MEMORY, "b" },
-	{ "backtrace", OPTION_BACKTRACE, "b" },
+	{ "timeout-ms", OPTION_TIMEOUT, "u" },	    { "no-wait", OPTION_NO_WAIT, "b" },
+	{ "scan-memory", OPTION_SCAN_MEMORY, "b" }, { "backtrace", OPTION_BACKTRACE, "b" },
+	{ "no-kernel", OPTION_NO_KERNEL, "b" },
 };
 
 struct options {
@@ -246,6 +246,7 @@ static int look(sd_bus_message *m, struct bus_link *link, struct bus_request *re
 static int call_check(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
 	static const char *const args[] = { BUS_CALL_PATCH, NULL };
+	static const char *const without_kernel[] = { "--no-kernel", BUS_CALL_PATCH, NULL };
 	struct bus_request request = { .verb = "check", .args = args };
 	struct options options;
 	const char *label;
@@ -255,8 +256,12 @@ static int call_check(sd_bus_message *m, struct bus_link *link, struct failure *
 	if (r >= 0)
 		r = read_file(m, &request.patch_fd, &label, f);
 	if (r >= 0)
-		r = read_options(m, NO_OPTIONS, &options, f);
-	return r < 0 ? r : look(m, link, &request, f);
+		r = read_options(m, OPTION_NO_KERNEL, &options, f);
+	if (r < 0)
+		return r;
+	if (options.set & OPTION_NO_KERNEL)
+		request.args = without_kernel;
+	return look(m, link, &request, f);
 }
 
 static int call_threads(sd_bus_message *m, struct bus_link *link, struct failure *f)

@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "log.h"
 #include "manager.h"
+#include "process.h"
 
 /* --- JSON ------------------------------------------------------------------------------------ */
 
@@ -38,6 +39,13 @@ static void put(struct json_object *object, const char *key, struct json_object 
 static void put_string(struct json_object *object, const char *key, const char *value)
 {
 	_cleanup_free_ char *clean = value ? bus_text_clean(value) : NULL;
+
+	put(object, key, clean ? must(json_object_new_string(clean)) : NULL);
+}
+
+static void put_lines(struct json_object *object, const char *key, const char *value)
+{
+	_cleanup_free_ char *clean = value ? bus_text_clean_lines(value) : NULL;
 
 	put(object, key, clean ? must(json_object_new_string(clean)) : NULL);
 }
@@ -106,6 +114,20 @@ static char *text_of(struct json_object *report)
 	return text ? strdup(text) : NULL;
 }
 
+static void put_strings(struct json_object *object, const char *key, const char *const *items,
+			size_t nr)
+{
+	struct json_object *array = put_array(object, key);
+
+	for (size_t i = 0; i < nr; i++) {
+		_cleanup_free_ char *clean = bus_text_clean(items[i]);
+
+		if (json_object_array_add(array,
+					  clean ? must(json_object_new_string(clean)) : NULL) < 0)
+			(void)must(NULL);
+	}
+}
+
 /* --- errors ---------------------------------------------------------------------------------- */
 
 static const char *read_comm(pid_t pid, char *buffer, size_t size)
@@ -141,7 +163,7 @@ static void fill_error(struct json_object *object, const struct upatch_error *er
 	put_string(object, "object", error->object);
 	put_string(object, "function", error->function);
 	put_string(object, "message", error->message ?: "");
-	put(object, "detail", error->detail ? must(json_object_new_string(error->detail)) : NULL);
+	put_lines(object, "detail", error->detail);
 	put_string(object, "hint", *hint ? hint : NULL);
 }
 
@@ -168,13 +190,6 @@ static const char *verb_name(enum manager_verb verb)
 	return names[verb];
 }
 
-static const char *state_name(const struct manager_result *result, enum upatch_exit status)
-{
-	if (result->outcome < 0)
-		return status == UPATCH_EXIT_NOTHING ? "nothing" : "refused";
-	return result->outcome == UPATCH_PENDING ? "pending" : "done";
-}
-
 static void put_cost(struct json_object *row, const struct upatch_cost *cost)
 {
 	put_ms(row, "longest_pause_ms", cost->longest_pause);
@@ -194,12 +209,30 @@ static void put_forced(struct json_object *row, const struct manager_result *res
 
 		put_number(object, "tid", (uint64_t)thread->tid);
 		put_string(object, "comm", read_comm(thread->tid, comm, sizeof(comm)) ?: "");
-		put_number(object, "state", 1);
-		put_string(object, "version", "patched");
+		put(object, "state", must(json_object_new_int(thread->state)));
+		put_string(object, "version", upatch_thread_state_name(thread->state));
 		put_string(object, "reason",
 			   thread->reason ? upatch_reason_name(thread->reason) : NULL);
 		put_string(object, "function", thread->function);
 		put_array(object, "frames");
+	}
+}
+
+/* Those that gc has not unmapped. */
+static void put_kept(struct json_object *row, const struct manager_result *result)
+{
+	struct json_object *patches = put_array(row, "patches");
+	const struct process *process = result->process;
+
+	for (size_t i = 0; process && i < process->nr_records; i++) {
+		const struct process_record *record = &process->records[i];
+		struct json_object *object;
+
+		if (strcmp(record->state, "kept") != 0)
+			continue;
+		object = append_object(patches);
+		put_string(object, "patch", record->name);
+		put_string(object, "because", *record->reason ? record->reason : NULL);
 	}
 }
 
@@ -217,13 +250,13 @@ static void fill_row(struct json_object *row, const struct manager_result *resul
 	if (result->verb == MANAGER_GC) {
 		put_number(row, "freed", result->gc.freed);
 		put_number(row, "kept", result->gc.kept);
-		put_array(row, "patches");
+		put_kept(row, result);
 		return;
 	}
 	put_string(row, "patch",
 		   result->verb != MANAGER_WAIT && result->patch && *result->patch ? result->patch
 										   : NULL);
-	put_string(row, "state", state_name(result, status));
+	put_string(row, "state", upatch_outcome_name(result->outcome, status));
 	if (result->verb == MANAGER_FORCE)
 		put_forced(row, result);
 	else
@@ -239,7 +272,7 @@ struct json_object *bus_report_change(const struct manager_result *result)
 
 	put_string(report, "verb", verb_name(result->verb));
 	put_number(report, "exit", status);
-	put_array(report, "warnings");
+	put_strings(report, "warnings", (const char *const *)result->warnings, result->nr_warnings);
 	errors = put_array(report, "errors");
 	if (result->error)
 		fill_error(append_object(errors), result->error);
@@ -271,20 +304,6 @@ static void put_rule(struct json_object *row, const struct rule *rule)
 		put_string(object, "key", rule_key_name(condition->key));
 		put_string(object, "value", condition->value);
 		put_bool(object, "exclude", condition->is_exclusion);
-	}
-}
-
-static void put_strings(struct json_object *object, const char *key, const char *const *items,
-			size_t nr)
-{
-	struct json_object *array = put_array(object, key);
-
-	for (size_t i = 0; i < nr; i++) {
-		_cleanup_free_ char *clean = bus_text_clean(items[i]);
-
-		if (json_object_array_add(array,
-					  clean ? must(json_object_new_string(clean)) : NULL) < 0)
-			(void)must(NULL);
 	}
 }
 

@@ -25,7 +25,7 @@ void bus_text_init(void)
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-char *bus_text_clean(const char *s)
+static char *clean(const char *s, const char *also_fine)
 {
 	char *text = malloc(4 * strlen(s ?: "") + 1);
 	char *to = text;
@@ -33,6 +33,8 @@ char *bus_text_clean(const char *s)
 	for (s = s ?: ""; text && *s;) {
 		size_t length = character_length(s);
 
+		if (!length && strchr(also_fine, *s))
+			length = 1;
 		if (length > 0)
 			to = mempcpy(to, s, length);
 		else
@@ -42,4 +44,14 @@ char *bus_text_clean(const char *s)
 	if (text)
 		*to = 0;
 	return text;
+}
+
+char *bus_text_clean(const char *s)
+{
+	return clean(s, "");
+}
+
+char *bus_text_clean_lines(const char *s)
+{
+	return clean(s, "\n\t");
 }

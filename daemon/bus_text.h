@@ -16,4 +16,7 @@ void bus_text_init(void);
  */
 char *bus_text_clean(const char *s);
 
+/* The same for several lines: newlines and tabs stay. */
+char *bus_text_clean_lines(const char *s);
+
 #endif

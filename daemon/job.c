@@ -7,6 +7,10 @@
 
 #include "wire.h"
 
+enum {
+	WARNING_MAX = 1024, /* bytes: all of them leave room in a message */
+};
+
 static char *get_copy(struct wire *w)
 {
 	const char *string = wire_get_string(w);
@@ -29,6 +33,50 @@ static int get_errno(struct wire *w)
 	int negative = (int)wire_get_max(w, 4095), positive = (int)wire_get_max(w, 4095);
 
 	return negative ? -negative : positive;
+}
+
+/* --- warnings ---------------------------------------------------------------------------------- */
+
+void job_warnings_add(struct job_warnings *warnings, const char *line)
+{
+	char *copy;
+
+	for (size_t i = 0; i < warnings->nr; i++)
+		if (strcmp(warnings->lines[i], line) == 0)
+			return;
+	if (warnings->nr == JOB_WARNINGS_MAX)
+		return; /* the last one says that there are more */
+	if (warnings->nr == JOB_WARNINGS_MAX - 1)
+		line = "there are more warnings than can be kept";
+	copy = strndup(line, WARNING_MAX);
+	if (copy)
+		warnings->lines[warnings->nr++] = copy;
+}
+
+void job_warnings_deinit(struct job_warnings *warnings)
+{
+	for (size_t i = 0; i < warnings->nr; i++)
+		free(warnings->lines[i]);
+	*warnings = (struct job_warnings){};
+}
+
+static void put_warnings(struct wire *w, const struct job_warnings *warnings)
+{
+	wire_put(w, warnings->nr);
+	for (size_t i = 0; i < warnings->nr; i++)
+		wire_put_string(w, warnings->lines[i]);
+}
+
+static void get_warnings(struct wire *w, struct job_warnings *ret)
+{
+	size_t nr = wire_get_max(w, JOB_WARNINGS_MAX);
+
+	for (size_t i = 0; i < nr; i++) {
+		const char *line = wire_get_string(w);
+
+		if (line)
+			job_warnings_add(ret, line);
+	}
 }
 
 /* --- asked ------------------------------------------------------------------------------------- */
@@ -121,6 +169,7 @@ void job_result_deinit(struct job_result *result)
 		free(result->threads[i].function);
 	free(result->threads);
 	free(result->patch);
+	job_warnings_deinit(&result->warnings);
 	failure_clear(&result->failure);
 	process_deinit(&result->process);
 	*result = (struct job_result){};
@@ -142,7 +191,9 @@ void job_result_put(struct wire *w, const struct job_result *result)
 		wire_put(w, (uint64_t)result->threads[i].tid);
 		wire_put(w, result->threads[i].reason);
 		wire_put_string(w, result->threads[i].function);
+		wire_put(w, (uint64_t)(result->threads[i].state + 1));
 	}
+	put_warnings(w, &result->warnings);
 	wire_put(w, result->has_records);
 	process_put_records(w, &result->process);
 }
@@ -158,6 +209,7 @@ static int get_threads(struct wire *w, struct job_result *ret)
 		ret->threads[i].tid = (pid_t)wire_get_max(w, INT32_MAX);
 		ret->threads[i].reason = (enum upatch_reason)wire_get_max(w, UPATCH_E_COUNT - 1);
 		ret->threads[i].function = get_copy(w);
+		ret->threads[i].state = (int)wire_get_max(w, 2) - 1; /* from -1 */
 		ret->nr_threads++;
 	}
 	return 0;
@@ -178,6 +230,7 @@ int job_result_get(struct wire *w, struct job_result *ret)
 	result.patch = get_copy(w);
 	if (r >= 0)
 		r = get_threads(w, &result);
+	get_warnings(w, &result.warnings);
 	result.has_records = wire_get_max(w, 1);
 	if (r >= 0)
 		r = process_get_records(w, &result.process);

@@ -39,7 +39,22 @@ struct job_thread {
 	pid_t tid;
 	enum upatch_reason reason;
 	char *function; /* or NULL */
+	int state;	/* as upatch_thread.state */
 };
+
+enum {
+	JOB_WARNINGS_MAX = 16,
+};
+
+/* Lines for whoever asked, each once. */
+struct job_warnings {
+	char *lines[JOB_WARNINGS_MAX];
+	size_t nr;
+};
+
+/* When there is no room for it, the last one says so. */
+void job_warnings_add(struct job_warnings *warnings, const char *line);
+void job_warnings_deinit(struct job_warnings *warnings);
 
 struct job_result {
 	int outcome; /* enum upatch_outcome or -errno */
@@ -49,6 +64,7 @@ struct job_result {
 	char *patch; /* or NULL */
 	struct job_thread *threads;
 	size_t nr_threads;
+	struct job_warnings warnings;
 	bool has_records;	/* the record was read afterwards: */
 	struct process process; /* only its records */
 };

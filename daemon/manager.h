@@ -30,6 +30,7 @@
 #include "status.h"
 
 struct manager;
+struct process;
 
 enum {
 	/*
@@ -179,7 +180,10 @@ struct manager_result {
 	int outcome;			  /* enum upatch_outcome, or -errno */
 	const struct upatch_error *error; /* not NULL unless outcome is UPATCH_DONE */
 	struct upatch_cost cost;
-	struct upatch_gc gc; /* GC */
+	struct upatch_gc gc;	       /* GC */
+	const struct process *process; /* only its records, as they are now; NULL: not known */
+	const char *const *warnings;   /* what should be known all the same */
+	size_t nr_warnings;
 	const struct status_thread
 		*threads; /* FORCE: forced; THREADS: those that have not switched */
 	size_t nr_threads;

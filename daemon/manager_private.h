@@ -50,6 +50,7 @@ struct request {
 	uint64_t until;
 	char *patch;
 	struct upatch_cost cost;
+	struct job_warnings warnings; /* of all steps */
 };
 
 TAILQ_HEAD(request_queue, request);

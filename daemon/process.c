@@ -24,6 +24,7 @@ static void free_records(struct process *process)
 		free(process->records[i].name);
 		free(process->records[i].version);
 		free(process->records[i].state);
+		free(process->records[i].reason);
 		free_payloads(&process->records[i]);
 	}
 	free(process->records);
@@ -138,6 +139,7 @@ void process_put_records(struct wire *w, const struct process *process)
 		wire_put_string(w, process->records[i].name);
 		wire_put_string(w, process->records[i].version);
 		wire_put_string(w, process->records[i].state);
+		wire_put_string(w, process->records[i].reason);
 		wire_put(w, process->records[i].seq);
 		wire_put(w, process->records[i].digest);
 		put_payloads(w, &process->records[i]);
@@ -184,6 +186,7 @@ int process_get_records(struct wire *w, struct process *ret)
 		record->name = get_copy(w);
 		record->version = get_copy(w);
 		record->state = get_copy(w);
+		record->reason = get_copy(w);
 		record->seq = wire_get(w);
 		record->digest = (uint32_t)wire_get_max(w, UINT32_MAX);
 		if (get_payloads(w, record) < 0)

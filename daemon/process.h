@@ -41,7 +41,8 @@ struct process_payload {
 struct process_record {
 	char *name;
 	char *version;
-	char *state; /* as upatch_status_patch.state */
+	char *state;  /* as upatch_status_patch.state */
+	char *reason; /* why it is kept, or "" */
 	uint64_t seq;
 	uint32_t digest;		  /* as upatch_status_patch.digest */
 	struct process_payload *payloads; /* an object that is mapped twice has two */

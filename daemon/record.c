@@ -45,9 +45,10 @@ static int fill(const struct upatch_status *status, struct process *process)
 		record->name = strdup(patch->name);
 		record->version = strdup(patch->version);
 		record->state = strdup(patch->state);
+		record->reason = strdup(patch->reason ? patch->reason : "");
 		record->seq = patch->seq;
 		record->digest = patch->digest;
-		if (!record->name || !record->version || !record->state ||
+		if (!record->name || !record->version || !record->state || !record->reason ||
 		    fill_payloads(patch, record) < 0)
 			return -ENOMEM;
 	}

@@ -40,6 +40,7 @@ struct status_thread {
 	pid_t tid;
 	const char *function; /* or NULL when it is not known */
 	enum upatch_reason reason;
+	int state; /* as upatch_thread.state */
 };
 
 struct status_object {

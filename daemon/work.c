@@ -85,6 +85,8 @@ static void on_done(void *userdata, struct job_result *result)
 		return; /* it has gone */
 	patch = operation_job(target->op)->name;
 	target->manager->nr_operations++;
+	for (size_t i = 0; i < result->warnings.nr; i++)
+		log_line(LOG_INFO, "%s", result->warnings.lines[i]);
 	if (result->cost.longest_pause > target->manager->longest_pause)
 		target->manager->longest_pause = result->cost.longest_pause;
 	if (result->outcome < 0)
@@ -158,6 +160,7 @@ static void request_free(struct request *request)
 	closep(&request->fd);
 	job_deinit(&request->job);
 	free(request->patch);
+	job_warnings_deinit(&request->warnings);
 	request->manager->nr_requests--;
 	free(request);
 }
@@ -174,6 +177,9 @@ static void answer(struct request *request, const struct job_result *result)
 		.error = result->outcome != UPATCH_DONE ? &result->failure.error : NULL,
 		.cost = result->cost,
 		.gc = result->gc,
+		.process = result->has_records ? &result->process : NULL,
+		.warnings = (const char *const *)request->warnings.lines,
+		.nr_warnings = request->warnings.nr,
 	};
 	struct status_thread *threads = calloc(result->nr_threads + 1, sizeof(*threads));
 
@@ -182,6 +188,7 @@ static void answer(struct request *request, const struct job_result *result)
 			.tid = result->threads[i].tid,
 			.function = result->threads[i].function,
 			.reason = result->threads[i].reason,
+			.state = result->threads[i].state,
 		};
 	public.threads = threads;
 	if (request->fn)
@@ -268,6 +275,8 @@ static void on_request_done(void *userdata, struct job_result *result)
 	if (request->steps++ > 0)
 		add_cost(request, &result->cost);
 	request->cost = result->cost;
+	for (size_t i = 0; i < result->warnings.nr; i++)
+		job_warnings_add(&request->warnings, result->warnings.lines[i]);
 	if (has_next_step(request, result)) {
 		if (target && target->op == request->op)
 			target->op = NULL;

@@ -19,6 +19,7 @@
 /* The last patch stays open: a thousand targets get the same. */
 struct worker {
 	struct upatch_ctx *ctx;
+	struct job_warnings *warnings; /* of the job that is at work, or NULL */
 	struct upatch_patch *patch;
 	char *path;
 	struct stat st;
@@ -101,6 +102,7 @@ static void keep_threads(const struct upatch_threads *threads, struct job_result
 			.tid = thread->tid,
 			.reason = thread->error.reason,
 			.function = thread->error.function ? strdup(thread->error.function) : NULL,
+			.state = thread->state,
 		};
 	}
 }
@@ -169,6 +171,8 @@ static int run_verb(struct worker *worker, struct upatch_target *target, const s
 		break;
 	case MANAGER_FORCE:
 		r = upatch_target_force(target, &threads, &result->cost);
+		if (threads && threads->patch)
+			result->patch = strdup(threads->patch);
 		break;
 	case MANAGER_GC:
 		r = upatch_target_gc(target, &result->gc);
@@ -211,6 +215,7 @@ static void run_job(struct worker *worker, const struct job *job, struct job_res
 
 static int on_job(void *userdata, struct wire *w)
 {
+	struct worker *worker = userdata;
 	struct job_result result = {};
 	struct job job;
 	int r;
@@ -218,7 +223,9 @@ static int on_job(void *userdata, struct wire *w)
 	r = job_get(w, &job);
 	if (r < 0)
 		return r;
-	run_job(userdata, &job, &result);
+	worker->warnings = &result.warnings;
+	run_job(worker, &job, &result);
+	worker->warnings = NULL;
 	wire_reset(w);
 	job_result_put(w, &result);
 	job_result_deinit(&result);
@@ -226,13 +233,24 @@ static int on_job(void *userdata, struct wire *w)
 	return 0;
 }
 
+/* Who asked gets them with the report. */
+static void take_line(void *userdata, enum upatch_log_level level, const char *line)
+{
+	const struct worker *worker = userdata;
+
+	if (level == UPATCH_LOG_WARNING && worker->warnings)
+		job_warnings_add(worker->warnings, line);
+}
+
 int worker_main(void)
 {
 	struct worker worker = {};
 	int status = UPATCH_EXIT_REFUSED;
 
-	if (upatch_ctx_new(&worker.ctx) >= 0)
+	if (upatch_ctx_new(&worker.ctx) >= 0) {
+		upatch_ctx_set_log(worker.ctx, UPATCH_LOG_WARNING, take_line, &worker);
 		status = serve(on_job, &worker);
+	}
 	close_patch(&worker);
 	upatch_ctx_free(worker.ctx);
 	return status;

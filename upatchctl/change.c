@@ -189,13 +189,6 @@ static void print_results(const struct cli *cli, FILE *out)
 
 /* --- work ------------------------------------------------------------------------------------ */
 
-static const char *state_of(int outcome, enum upatch_exit status)
-{
-	if (outcome < 0)
-		return status == UPATCH_EXIT_NOTHING ? "nothing" : "refused";
-	return outcome == UPATCH_PENDING ? "pending" : "done";
-}
-
 static void put_outcome(struct cli *cli, struct json_object *row, int outcome)
 {
 	enum upatch_exit status = UPATCH_EXIT_DONE;
@@ -208,7 +201,7 @@ static void put_outcome(struct cli *cli, struct json_object *row, int outcome)
 	} else {
 		model_put(row, "reason", NULL);
 	}
-	model_put_string(row, "state", state_of(outcome, status));
+	model_put_string(row, "state", upatch_outcome_name(outcome, status));
 	model_put_number(row, "exit", status);
 }
 

@@ -241,6 +241,11 @@ static void put_verdict(struct json_object *row, const struct upatch_error *erro
 	model_put_string(row, "reason", error ? upatch_reason_name(error->reason) : NULL);
 }
 
+static void put_enabled(struct json_object *row, bool is_enabled)
+{
+	model_put(row, "enabled", must(json_object_new_boolean(is_enabled)));
+}
+
 static void put_check(struct cli *cli, struct json_object *row, const struct upatch_check *check)
 {
 	struct json_object *objects = model_array();
@@ -254,6 +259,7 @@ static void put_check(struct cli *cli, struct json_object *row, const struct upa
 	for (size_t i = 0; i < check->nr_threads; i++)
 		model_append(threads, threadview_object(&check->threads[i]));
 	put_verdict(row, add_errors(cli, check));
+	put_enabled(row, check->is_enabled);
 	model_put(row, "objects", objects);
 	model_put(row, "funcs", funcs);
 	model_put(row, "threads", threads);
@@ -261,6 +267,7 @@ static void put_check(struct cli *cli, struct json_object *row, const struct upa
 
 static void put_nothing(struct json_object *row)
 {
+	put_enabled(row, false);
 	model_put(row, "objects", model_array());
 	model_put(row, "funcs", model_array());
 	model_put(row, "threads", model_array());
@@ -272,6 +279,7 @@ static void put_there(struct json_object *row)
 	put_verdict(row, NULL);
 	model_put_string(row, "state", "there");
 	put_nothing(row);
+	put_enabled(row, true);
 }
 
 /* --- work ------------------------------------------------------------------------------------ */
@@ -285,18 +293,48 @@ static struct json_object *new_row(const struct check_settings *settings, pid_t 
 	return row;
 }
 
+static bool has_kernel_side(const struct check_settings *settings)
+{
+	return upatch_patch_info(settings->patch)->nr_modules;
+}
+
+static bool is_pair(const struct check_settings *settings)
+{
+	return has_kernel_side(settings) && !settings->is_without_kernel;
+}
+
+/* The daemon is asked about the process; about the kernel as who would apply it. */
+static int call_daemon(struct cli *cli, const struct check_settings *settings, pid_t pid,
+		       struct json_object **ret)
+{
+	struct remote_call call = { .method = "Check", .pid = pid };
+
+	if (!has_kernel_side(settings))
+		return remote_report(cli, &call, ret, "uhsa{sv}", (uint32_t)pid, settings->patch_fd,
+				     settings->path, 0);
+	return remote_report(cli, &call, ret, "uhsa{sv}", (uint32_t)pid, settings->patch_fd,
+			     settings->path, 1, "no-kernel", "b", 1);
+}
+
+static bool says_enabled(struct json_object *report)
+{
+	return json_object_get_boolean(model_get(model_at(report, "results", 0), "enabled"));
+}
+
 static struct json_object *check_by_daemon(struct cli *cli, const struct check_settings *settings,
 					   pid_t pid)
 {
-	struct remote_call call = { .method = "Check", .pid = pid };
 	struct json_object *report = NULL;
 	struct json_object *row = NULL;
 	int r;
 
-	r = remote_report(cli, &call, &report, "uhsa{sv}", (uint32_t)pid, settings->patch_fd,
-			  settings->path, 0);
-	if (r >= 0)
+	r = call_daemon(cli, settings, pid, &report);
+	if (r >= 0 && is_pair(settings) && says_enabled(report)) {
+		row = new_row(settings, pid);
+		put_there(row);
+	} else if (r >= 0) {
 		row = remote_take(cli, report, "results");
+	}
 	if (!row) {
 		row = new_row(settings, pid);
 		remote_put_outcome(cli, row, r < 0 ? NULL : report);
@@ -304,28 +342,6 @@ static struct json_object *check_by_daemon(struct cli *cli, const struct check_s
 	}
 	json_object_put(report);
 	return row;
-}
-
-static bool is_pair(const struct check_settings *settings)
-{
-	return upatch_patch_info(settings->patch)->nr_modules && !settings->is_without_kernel;
-}
-
-/* Enabled, and not kept, which is a refusal for the same reason. */
-static bool is_enabled(struct cli *cli, const struct check_settings *settings,
-		       struct upatch_target *target, const struct upatch_check *check)
-{
-	const char *name = upatch_patch_info(settings->patch)->name;
-	struct upatch_status *status;
-	bool is_enabled = false;
-
-	if (check->error.reason != UPATCH_E_EXISTS || upatch_target_status(target, &status) < 0)
-		return false;
-	for (size_t i = 0; i < status->nr_patches; i++)
-		is_enabled |= strcmp(status->patches[i].name, name) == 0 &&
-			      strcmp(status->patches[i].state, "enabled") == 0;
-	upatch_status_free(status);
-	return is_enabled;
 }
 
 static struct json_object *check_target(struct cli *cli, const struct check_settings *settings,
@@ -351,7 +367,7 @@ static struct json_object *check_target(struct cli *cli, const struct check_sett
 		return row;
 	}
 	row = new_row(settings, pid);
-	if (is_pair(settings) && is_enabled(cli, settings, target, check))
+	if (is_pair(settings) && check->is_enabled)
 		put_there(row);
 	else
 		put_check(cli, row, check);

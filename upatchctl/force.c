@@ -122,7 +122,7 @@ static void put_failure(struct cli *cli, struct json_object *row)
 	threadview_put_reason(row, upatch_ctx_error(cli->ctx));
 	model_put(row, "patch", NULL);
 	model_put(row, "forced", model_array());
-	model_put_string(row, "state", status == UPATCH_EXIT_NOTHING ? "nothing" : "refused");
+	model_put_string(row, "state", upatch_outcome_name(-1, status));
 	model_put_number(row, "exit", status);
 }
 

@@ -57,11 +57,10 @@ static void print_results(const struct cli *cli, FILE *out)
 /* Which are still there, and why. */
 static int put_kept(struct json_object *row, struct upatch_target *target)
 {
-	struct json_object *patches = model_array();
+	struct json_object *patches = model_get(row, "patches");
 	struct upatch_status *status;
 	int r;
 
-	model_put(row, "patches", patches);
 	r = upatch_target_status(target, &status);
 	if (r < 0)
 		return r;
@@ -119,6 +118,7 @@ static struct json_object *gc_target(struct cli *cli, pid_t pid)
 		return gc_by_daemon(cli, pid);
 	row = model_object();
 	targets_put(row, pid);
+	model_put(row, "patches", model_array());
 	if (r >= 0)
 		r = put_kept(row, target);
 	model_put_number(row, "freed", gc.freed);

@@ -144,7 +144,7 @@ static int put_result(struct cli *cli, const char *patch, int outcome, enum kern
 	struct json_object *results = model_array();
 	struct json_object *row = model_object();
 	enum upatch_exit status = UPATCH_EXIT_DONE;
-	const char *state = "done";
+	const char *state;
 
 	model_put_string(row, "pid", "kernel");
 	model_put_string(row, "patch", patch);
@@ -153,11 +153,9 @@ static int put_result(struct cli *cli, const char *patch, int outcome, enum kern
 		model_put_string(row, "reason",
 				 upatch_reason_name(upatch_ctx_error(cli->ctx)->reason));
 		status = cli_fail(cli);
-		state = outcome == UPATCH_PENDING	    ? "pending"
-			: is_disabled(cli, outcome, change) ? "disabled"
-			: status == UPATCH_EXIT_NOTHING	    ? "nothing"
-							    : "refused";
 	}
+	state = is_disabled(cli, outcome, change) ? "disabled"
+						  : upatch_outcome_name(outcome, status);
 	model_put_string(row, "state", state);
 	model_put_number(row, "exit", status);
 	model_append(results, row);

@@ -312,7 +312,7 @@ void remote_put_outcome(struct cli *cli, struct json_object *row, struct json_ob
 		status = (enum upatch_exit)json_object_get_int(model_get(error, "exit"));
 	else
 		status = remote_fail(cli);
-	model_put_string(row, "state", status == UPATCH_EXIT_NOTHING ? "nothing" : "refused");
+	model_put_string(row, "state", upatch_outcome_name(-1, status));
 	model_put_number(row, "exit", status);
 	model_put_string(row, "reason",
 			 report ? model_string(error, "reason")

@@ -23,13 +23,6 @@ static struct json_object *frame_object(const struct upatch_frame *frame)
 	return object;
 }
 
-static const char *state_name(int state)
-{
-	if (state < 0)
-		return "no transition";
-	return state ? "patched" : "unpatched";
-}
-
 struct json_object *threadview_object(const struct upatch_thread *thread)
 {
 	struct json_object *object = model_object();
@@ -40,7 +33,7 @@ struct json_object *threadview_object(const struct upatch_thread *thread)
 	model_put_number(object, "tid", (uint64_t)thread->tid);
 	model_put_string(object, "comm", thread->comm);
 	model_put(object, "state", must(json_object_new_int(thread->state)));
-	model_put_string(object, "version", state_name(thread->state));
+	model_put_string(object, "version", upatch_thread_state_name(thread->state));
 	threadview_put_reason(object, &thread->error);
 	model_put_string(object, "function", thread->error.function);
 	model_put(object, "frames", frames);

@@ -172,6 +172,13 @@ enum upatch_outcome {
 };
 
 /**
+ * upatch_outcome_name() - "done", "pending", "refused", or "nothing" there to do it to
+ * @outcome: an enum upatch_outcome, or -errno
+ * @status: of the error's reason, where there is one
+ */
+const char *upatch_outcome_name(int outcome, enum upatch_exit status);
+
+/**
  * upatch_target_apply() - enable a patch in a target
  * @opts: or NULL for the defaults (wait 10 s)
  * @cost: or NULL
@@ -210,6 +217,9 @@ struct upatch_thread {
 	const struct upatch_frame *frames;
 	size_t nr_frames;
 };
+
+/** upatch_thread_state_name() - "no transition", "unpatched", "patched" */
+const char *upatch_thread_state_name(int state);
 
 struct upatch_threads {
 	pid_t pid;
@@ -285,8 +295,9 @@ struct upatch_check {
 	pid_t pid;
 	const char *patch;
 	bool applicable;
-	struct upatch_error
-		error; /* of the whole, or the first of an object, when no function is to blame */
+	bool is_enabled; /* it has the patch already, which the error says as well */
+	/* of the whole, or the first of an object, when no function is to blame */
+	struct upatch_error error;
 	const struct upatch_check_object *objects;
 	size_t nr_objects;
 	const struct upatch_check_func *funcs;

@@ -119,7 +119,7 @@ static void add_object(const struct plan_finding *finding, void *userdata)
 }
 
 /* One that is kept makes room for a new one of its name where it can: forced, it never can. */
-static int check_name(struct session *session, const char *name)
+static int check_name(struct session *session, const char *name, bool *ret_is_enabled)
 {
 	const struct record *record = &session->record;
 	int index = record->addr ? record_find_patch(record, name) : -ENOENT;
@@ -128,6 +128,8 @@ static int check_name(struct session *session, const char *name)
 	if (index < 0)
 		return 0;
 	entry = &record->head->patches[index];
+	*ret_is_enabled = entry->state == UPATCH_PATCH_ENABLED &&
+			  !record_is_superseded(record, (size_t)index);
 	if (entry->state != UPATCH_PATCH_KEPT)
 		return diag_err(session->diag, -EEXIST, UPATCH_E_EXISTS, NULL,
 				"it is enabled already");
@@ -148,7 +150,7 @@ static int look(struct session *session, const struct patchfile *file, struct re
 	struct check check;
 	int r;
 
-	r = check_name(session, file->name);
+	r = check_name(session, file->name, &report->public.is_enabled);
 	if (r < 0)
 		return r;
 	r = session->record.addr ? complete_raise_busy(session) : 0;

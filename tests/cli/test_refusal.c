@@ -55,7 +55,7 @@ static void test_results_have_the_documented_fields(void **state)
 	assert_keys(json_at(cli->json, "results.0"), RESULT_KEYS);
 	run(cli, "check", "-p", NO_SUCH_PID, "fix.upatch", "--json");
 	assert_keys(json_at(cli->json, "results.0"),
-		    "pid comm patch state exit reason objects funcs threads");
+		    "pid comm patch state exit reason enabled objects funcs threads");
 	run(cli, "status", "-p", NO_SUCH_PID, "--json");
 	assert_keys(cli->json, "verb exit warnings errors processes");
 }

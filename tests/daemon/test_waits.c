@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,56 +35,11 @@ static int setup(void **state)
 	return 0;
 }
 
-/* What the holder reads: it has both ends of its pipe. */
-static int open_input(pid_t pid)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)pid);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static char state_of(pid_t pid)
-{
-	char path[64], state = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	f = fopen(path, "re");
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
-	fclose(f);
-	return state;
-}
-
-static bool is_held(struct session *session, void *userdata)
-{
-	const pid_t *pid = userdata;
-	int fd = open_input(*pid);
-	int unread = 1;
-
-	assert_int_equal(ioctl(fd, FIONREAD, &unread), 0);
-	close(fd);
-	return unread == 0 && state_of(*pid) == 'S';
-}
-
-static void tell(pid_t pid, char what)
-{
-	int fd = open_input(pid);
-
-	assert_int_equal(write(fd, &what, 1), 1);
-	close(fd);
-}
-
 static pid_t spawn_held(struct world *w)
 {
 	pid_t pid = session_spawn_as(w->session, getenv("HOLDER"), NOBODY);
 
-	tell(pid, 'h');
-	session_wait(w->session, is_held, &pid, "the holder is in hold()");
+	world_hold(w, pid);
 	return pid;
 }
 
@@ -163,7 +117,7 @@ static void test_long_wait_leaves_the_only_worker_to_others(void **state)
 	assert_int_equal(waitpid(asker, &status, WNOHANG), 0);
 
 	/* Nobody has meddled with what waits, and it comes to its end. */
-	tell(held, '.');
+	world_release(w, held);
 	assert_int_equal(waitpid(asker, &status, 0), asker);
 	assert_int_equal(status, 0);
 }
@@ -183,7 +137,7 @@ static void test_wait_ends_when_its_time_is_over(void **state)
 	assert_json_reason(w->cli, "in-function");
 	assert_string_equal(json_string_at(w->cli->json, "results.0.patch"), "fix");
 	assert_true(json_object_get_double(json_at(w->cli->json, "results.0.wall_ms")) >= 1000);
-	tell(held, '.');
+	world_release(w, held);
 	by_daemon(w, "wait", "-p", text);
 	assert_exit(w->cli, UPATCH_EXIT_DONE);
 }

@@ -21,6 +21,10 @@ int world_teardown(void **state);
 /* NAME.upatch for the holder. */
 void world_build(struct world *w, const char *name);
 
+/* A holder is in hold(), and asleep; and has been told to leave it, and waits for more. */
+void world_hold(struct world *w, pid_t pid);
+void world_release(struct world *w, pid_t pid);
+
 /* upatchctl, through the daemon. */
 #define by_daemon(w, ...) run((w)->cli, __VA_ARGS__, "--json", "--socket", (w)->session->socket)
 
