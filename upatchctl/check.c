@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <upatch/kernel.h>
+#include <upatch/pair.h>
 
 #include "args.h"
 #include "cleanup.h"
@@ -389,22 +391,6 @@ static bool kernel_has_enabled(struct cli *cli, const char *name)
 	return has;
 }
 
-/* Of a patch with both sides: has every part got it? Then there is nothing to apply. */
-static void refuse_if_all_there(struct cli *cli, const char *patch)
-{
-	const struct upatch_error error = {
-		.error = -EEXIST,
-		.reason = UPATCH_E_EXISTS,
-		.patch = patch,
-		.message = "all parts have it enabled",
-	};
-
-	for (size_t i = 0; i < model_length(cli->model, "results"); i++)
-		if (strcmp(model_string(model_at(cli->model, "results", i), "state"), "there") != 0)
-			return;
-	cli_add_error(cli, &error);
-}
-
 /* A row as a process has, but for functions and threads: nothing of the kernel is looked into. */
 static struct json_object *check_kernel(struct cli *cli, const struct check_settings *settings)
 {
@@ -431,6 +417,30 @@ static struct json_object *check_kernel(struct cli *cli, const struct check_sett
 	put_verdict(row, r < 0 ? upatch_ctx_error(cli->ctx) : NULL);
 	put_nothing(row);
 	return row;
+}
+
+/*
+ * Of a patch with both sides: what the parts do not say each for itself, that all have it, or that one could
+ * not come back. It is looked for as apply does it, and not at all where apply is refused anyway.
+ */
+static void check_whole(struct cli *cli, const struct check_settings *settings)
+{
+	const struct pid_list *pids = &settings->targets;
+	_cleanup_free_ struct upatch_pair_part *parts = NULL;
+	struct json_object *results = model_get(cli->model, "results");
+
+	if (cli->exit != UPATCH_EXIT_DONE && cli->exit != UPATCH_EXIT_PENDING)
+		return;
+	parts = must(calloc(pids->nr + 1, sizeof(*parts)));
+	for (size_t i = 0; i < pids->nr; i++)
+		parts[i + 1].pid = pids->items[i];
+	if (upatch_pair_check(cli->ctx, settings->patch, parts, pids->nr + 1, NULL) >= 0)
+		return;
+	cli_fail(cli);
+	for (size_t i = 0; i <= pids->nr; i++)
+		if (parts[i].state == UPATCH_PART_REFUSED)
+			put_verdict(json_object_array_get_idx(results, i),
+				    upatch_ctx_error(cli->ctx));
 }
 
 static void check_targets(struct cli *cli, const struct check_settings *settings)
@@ -473,6 +483,6 @@ int verb_check(int argc, char *argv[], void *userdata)
 		return r;
 	check_targets(cli, &settings);
 	if (is_pair(&settings))
-		refuse_if_all_there(cli, upatch_patch_info(settings.patch)->name);
+		check_whole(cli, &settings);
 	return 0;
 }

@@ -78,6 +78,15 @@ int upatch_pair_apply(struct upatch_ctx *ctx, struct upatch_patch *patch,
 		      const struct upatch_pair_options *opts);
 
 /**
+ * upatch_pair_check() - would upatch_pair_apply() refuse before it changes anything? Changes nothing
+ * The states of parts are there, refused, or untouched: it would go. Who is in the way now is not looked for.
+ * Return: 0, or -errno as upatch_pair_apply().
+ */
+int upatch_pair_check(struct upatch_ctx *ctx, struct upatch_patch *patch,
+		      struct upatch_pair_part *parts, size_t nr_parts,
+		      const struct upatch_pair_options *opts);
+
+/**
  * upatch_pair_revert() - disable both sides of a patch, or neither; otherwise as upatch_pair_apply()
  * Takes the file and no name, so that the way back is open until the end. A klp module that stays in use is no
  * failure: its patch is disabled.

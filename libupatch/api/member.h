@@ -22,6 +22,7 @@ struct pair {
 	struct upatch_patch *patch;
 	struct upatch_pair_options opts;
 	struct kmod kmod; /* where the kernel is a part */
+	bool is_check;	  /* look, and no more */
 };
 
 /*

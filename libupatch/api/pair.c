@@ -121,6 +121,11 @@ static int run(struct pair *pair, struct transaction *t, enum transaction_goal g
 {
 	int r;
 
+	if (pair->is_check) {
+		r = transaction_look(t, goal);
+		pair->ctx->diag.scope = (struct diag_where){ .patch = pair->patch->file->name };
+		return r == TRANSACTION_IS_THERE ? raise_there(pair, goal) : r;
+	}
 	r = transaction_run(t, goal);
 	for (size_t i = 0; i < t->nr; i++)
 		if (t->parts[i].ops == &member_kernel_ops && has_disabled(&t->parts[i], goal))
@@ -190,6 +195,16 @@ EXPORT int upatch_pair_apply(struct upatch_ctx *ctx, struct upatch_patch *patch,
 {
 	struct pair pair = pair_of(ctx, patch, opts);
 
+	return pair_change(&pair, parts, nr_parts, TRANSACTION_ENABLE);
+}
+
+EXPORT int upatch_pair_check(struct upatch_ctx *ctx, struct upatch_patch *patch,
+			     struct upatch_pair_part *parts, size_t nr_parts,
+			     const struct upatch_pair_options *opts)
+{
+	struct pair pair = pair_of(ctx, patch, opts);
+
+	pair.is_check = true;
 	return pair_change(&pair, parts, nr_parts, TRANSACTION_ENABLE);
 }
 

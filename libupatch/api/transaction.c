@@ -56,9 +56,9 @@ static void look_who_is_there(struct transaction *t, enum transaction_goal goal,
 	diag_put_back(t->diag, &cause);
 }
 
-/* Return: TRANSACTION_IS_DONE: there is something to do; TRANSACTION_IS_THERE; or -errno raised. */
-static int look_at_all(struct transaction *t, enum transaction_goal goal)
+int transaction_look(struct transaction *transaction, enum transaction_goal goal)
 {
+	struct transaction *t = transaction;
 	size_t nr_there = 0;
 
 	for (size_t i = 0; i < t->nr; i++)
@@ -208,7 +208,7 @@ int transaction_run(struct transaction *transaction, enum transaction_goal goal)
 	int r;
 
 	/* 1. look: a refusal leaves all as they were */
-	r = look_at_all(t, goal);
+	r = transaction_look(t, goal);
 	if (r < 0)
 		warn_of_there(t, goal);
 	if (r != TRANSACTION_IS_DONE)

@@ -87,6 +87,13 @@ struct transaction {
 };
 
 /**
+ * transaction_look() - would all parts go there? Changes nothing
+ * Return: TRANSACTION_IS_DONE: they would; TRANSACTION_IS_THERE; or -errno raised by the first that would not.
+ * States: there, refused, or untouched.
+ */
+int transaction_look(struct transaction *transaction, enum transaction_goal goal);
+
+/**
  * transaction_run() - bring all parts there, or none
  * Return: a transaction_outcome, or -errno raised with what the part said that did not come through. Their
  * states tell what became of each.

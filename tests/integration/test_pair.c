@@ -92,6 +92,26 @@ static void hold(struct fixture *f)
 	fixture_wait_asleep(f, 2);
 }
 
+static void test_check_says_what_apply_would_and_changes_nothing(void **state)
+{
+	struct two *two = *state;
+
+	fixture_remember(two->one);
+	fixture_remember(two->other);
+	assert_int_equal(change(two, upatch_pair_check, P, SOURCE_SECRET(7)), 0);
+	assert_states(two, "untouched", "untouched");
+	fixture_assert_unchanged(two->one);
+	fixture_assert_unchanged(two->other);
+	fixture_apply(two->one, P, SOURCE_SECRET(7));
+	assert_int_equal(change(two, upatch_pair_check, P, SOURCE_SECRET(7)), 0);
+	assert_states(two, "there", "untouched");
+	fixture_assert_unchanged(two->other);
+	fixture_apply(two->other, P, SOURCE_SECRET(7));
+	assert_true(change(two, upatch_pair_check, P, SOURCE_SECRET(7)) < 0);
+	fixture_assert_reason(two->one, UPATCH_E_EXISTS);
+	assert_states(two, "there", "there");
+}
+
 static void test_both_or_neither(void **state)
 {
 	struct two *two = *state;
@@ -251,10 +271,14 @@ static void test_what_would_stay_superseded_is_refused(void **state)
 	path = fixture_build_as(two->one, P, SOURCE_SECRET(7), FIXTURE_REPLACE);
 	assert_non_null(path);
 	assert_int_equal(upatch_patch_open(two->one->ctx, path, &patch), 0);
-	assert_true(upatch_pair_apply(two->one->ctx, patch, two->parts, NR_PARTS, &opts) < 0);
-	fixture_assert_reason(two->one, UPATCH_E_UNSUPPORTED);
-	assert_non_null(strstr(upatch_ctx_error(two->one->ctx)->message, UPPER));
-	assert_states(two, "refused", "untouched");
+	for (int is_apply = 0; is_apply < 2; is_apply++) {
+		const change_fn fn = is_apply ? upatch_pair_apply : upatch_pair_check;
+
+		assert_true(fn(two->one->ctx, patch, two->parts, NR_PARTS, &opts) < 0);
+		fixture_assert_reason(two->one, UPATCH_E_UNSUPPORTED);
+		assert_non_null(strstr(upatch_ctx_error(two->one->ctx)->message, UPPER));
+		assert_states(two, "refused", "untouched");
+	}
 	assert_secrets(two, "secret 9", "secret 6");
 	fixture_revert(two->one, UPPER);
 	assert_int_equal(upatch_pair_apply(two->one->ctx, patch, two->parts, NR_PARTS, &opts), 0);
@@ -285,6 +309,7 @@ static void test_strict_order_refuses_before_anything_is_changed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		pair_test(test_check_says_what_apply_would_and_changes_nothing),
 		pair_test(test_both_or_neither),
 		pair_test(test_what_was_there_before_is_named_when_the_rest_fails),
 		pair_test(test_what_was_not_there_before_is_named_when_the_rest_comes_back),

@@ -156,6 +156,7 @@ add_paired() {
 	add_programs "$build/tests/vm/reader" "$build/tests/vm/killat"
 	for order in kernel-first userspace-first; do
 		build_paired "first-$order" first first --order "$order"
+		build_paired "cumulative-$order" first first --order "$order" --replace
 		build_paired "unblock-$order" unblock unblock --order "$order"
 		build_paired "still-$order" still still --order "$order"
 		build_paired "unloadable-$order" first sympos_ambiguous --order "$order"

@@ -21,4 +21,19 @@ kernel_side 2
 user_side 6
 disable second
 nothing_is_left
+# What a cumulative patch supersedes does not come back: check knows it as apply does.
+load second
+until_ok is_settled second
+for verb in check apply; do
+	say is=1 upatchctl $verb -p $victim /patches/cumulative-kernel-first.upatch
+	said "supersedes the kernel's livepatch 'second'"
+	said '^kernel .* refused +unsupported'
+done
+kernel_side 2
+user_side 6
+# The last one to go need not come back.
+say upatchctl check -p $victim /patches/cumulative-userspace-first.upatch
+said '^kernel .* applicable'
+disable second
+nothing_is_left
 rmmod victim
