@@ -273,8 +273,10 @@ int verb_list(int argc, char *argv[], void *userdata)
 		return r;
 	}
 	json_object_put(remote_take(cli, report, "results")); /* only errors are taken */
-	model_put(cli->model, "patches", json_object_get(model_get(report, "patches")));
-	cli->render = print_list;
+	if (model_get(report, "patches")) {
+		model_put(cli->model, "patches", json_object_get(model_get(report, "patches")));
+		cli->render = print_list;
+	}
 	json_object_put(report);
 	return 0;
 }

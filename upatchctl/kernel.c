@@ -139,28 +139,33 @@ static bool is_disabled(const struct cli *cli, int outcome, enum kernel_change c
 }
 
 /* A row as processes have, but for what stopping threads cost: none is stopped. */
-static int put_result(struct cli *cli, const char *patch, int outcome, enum kernel_change change)
+static void put_row(struct cli *cli, const char *patch, const char *state, enum upatch_exit status)
 {
 	struct json_object *results = model_array();
 	struct json_object *row = model_object();
-	enum upatch_exit status = UPATCH_EXIT_DONE;
-	const char *state;
 
 	model_put_string(row, "pid", "kernel");
+	model_put(row, "comm", NULL);
 	model_put_string(row, "patch", patch);
 	model_put(row, "reason", NULL);
-	if (outcome != UPATCH_DONE) {
-		model_put_string(row, "reason",
-				 upatch_reason_name(upatch_ctx_error(cli->ctx)->reason));
-		status = cli_fail(cli);
-	}
-	state = is_disabled(cli, outcome, change) ? "disabled"
-						  : upatch_outcome_name(outcome, status);
 	model_put_string(row, "state", state);
 	model_put_number(row, "exit", status);
 	model_append(results, row);
 	model_put(cli->model, "results", results);
 	cli->render = print_results;
+}
+
+static int put_result(struct cli *cli, const char *patch, int outcome, enum kernel_change change)
+{
+	enum upatch_exit status = outcome == UPATCH_DONE ? UPATCH_EXIT_DONE : cli_fail(cli);
+	const char *state = is_disabled(cli, outcome, change)
+				    ? "disabled"
+				    : upatch_outcome_name(outcome, status);
+
+	put_row(cli, patch, state, status);
+	if (outcome != UPATCH_DONE)
+		model_put_string(model_at(cli->model, "results", 0), "reason",
+				 upatch_reason_name(upatch_ctx_error(cli->ctx)->reason));
 	return outcome < 0 ? outcome : 0;
 }
 
@@ -199,6 +204,7 @@ static int run_force(struct cli *cli, const struct kernel_settings *settings, co
 	if (!settings->is_yes && !isatty(STDIN_FILENO))
 		return cli_usage(cli, "option '--yes' is missing, and there is nobody to ask");
 	if (!settings->is_yes && !is_agreed(operand)) {
+		put_row(cli, operand, "nothing", UPATCH_EXIT_NOTHING);
 		cli_worsen(cli, UPATCH_EXIT_NOTHING);
 		return 0;
 	}
