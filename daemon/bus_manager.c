@@ -2,6 +2,7 @@
 #include "bus_manager.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -337,11 +338,22 @@ static int enable(struct bus *bus, sd_bus_message *m, struct failure *f, const c
 	return r;
 }
 
-static int reply_state(sd_bus_message *m, const char *name, const char *state)
+static int reply_state(sd_bus_message *m, const char *name, const char *state, const char *warning)
 {
-	_cleanup_free_ char *text = bus_report_state(name, state);
+	_cleanup_free_ char *text = bus_report_state(name, state, warning);
 
 	return text ? sd_bus_reply_method_return(m, "s", text) : -ENOMEM;
+}
+
+static bool has_kernel_side(struct manager *manager, const char *name)
+{
+	const struct manager_patch *patches;
+	size_t nr = manager_list(manager, &patches);
+
+	for (size_t i = 0; i < nr; i++)
+		if (strcmp(patches[i].name, name) == 0)
+			return patches[i].info && patches[i].info->nr_modules;
+	return false;
 }
 
 static int run_enable(sd_bus_message *m, struct bus_link *link, struct failure *f)
@@ -352,7 +364,11 @@ static int run_enable(sd_bus_message *m, struct bus_link *link, struct failure *
 	r = enable(link->bus, m, f, &name);
 	if (r < 0)
 		return r;
-	return reply_state(m, name, "enabled");
+	return reply_state(m, name, "enabled",
+			   has_kernel_side(link->bus->manager, name)
+				   ? "the patch has a kernel's side, which is left alone: see "
+				     "upatchctl kernel apply"
+				   : NULL);
 }
 
 static int run_disable(sd_bus_message *m, struct bus_link *link, struct failure *f)
@@ -371,7 +387,7 @@ static int run_disable(sd_bus_message *m, struct bus_link *link, struct failure 
 	r = manager_disable(link->bus->manager, name, f);
 	if (r < 0)
 		return r;
-	return reply_state(m, name, "disabled");
+	return reply_state(m, name, "disabled", NULL);
 }
 
 static int run_list(sd_bus_message *m, struct bus_link *link, struct failure *f)
@@ -408,7 +424,7 @@ static int run_reload(sd_bus_message *m, struct bus_link *link, struct failure *
 	r = manager_reload(link->bus->manager, f);
 	if (r < 0)
 		return r;
-	return reply_state(m, NULL, NULL);
+	return reply_state(m, NULL, NULL, NULL);
 }
 
 /* Its conditions are understood when it is known that the caller may give any. */
@@ -478,7 +494,7 @@ static int call_host_status(sd_bus_message *m, struct bus_link *link, struct fai
 static int call_subscribe(sd_bus_message *m, struct bus_link *link, struct failure *f)
 {
 	link->is_listening = true;
-	return reply_state(m, NULL, NULL);
+	return reply_state(m, NULL, NULL, NULL);
 }
 
 /* --- properties ------------------------------------------------------------------------------ */

@@ -334,10 +334,13 @@ static struct json_object *new_report(const char *verb)
 	return report;
 }
 
-char *bus_report_state(const char *patch, const char *state)
+char *bus_report_state(const char *patch, const char *state, const char *warning)
 {
 	struct json_object *report = new_report(NULL);
 	char *text;
+
+	if (warning)
+		put_strings(report, "warnings", &warning, 1);
 
 	if (patch) {
 		put_string(report, "patch", patch);

@@ -24,8 +24,9 @@ struct json_object *bus_report_error(const struct upatch_error *error);
 /**
  * bus_report_state() - of a call that succeeded: the patch is in that state now; a new string
  * @patch: or NULL: there is nothing to say
+ * @warning: or NULL
  */
-char *bus_report_state(const char *patch, const char *state);
+char *bus_report_state(const char *patch, const char *state, const char *warning);
 
 /** bus_report_list() - what is desired, a new string */
 char *bus_report_list(struct manager *manager);

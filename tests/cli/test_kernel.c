@@ -76,6 +76,7 @@ static void test_open_transition_is_pending_everywhere(void **state)
 	run(cli, "kernel", "revert", "held", SYSFS, PROC, "--no-wait", "--json");
 	assert_exit(cli, UPATCH_EXIT_PENDING);
 	assert_json_reason(cli, "kernel-tasks");
+	assert_keys(json_at(cli->json, "results.0"), "pid comm patch reason state exit");
 	assert_string_equal(json_string_at(cli->json, "results.0.pid"), "kernel");
 	assert_string_equal(json_string_at(cli->json, "results.0.state"), "pending");
 	assert_int_equal(json_object_get_int(json_at(cli->json, "errors.0.tid")), 43);

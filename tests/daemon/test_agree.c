@@ -483,6 +483,20 @@ static void test_warnings_are_the_same_directly_and_by_the_daemon(void **state)
 	assert_contains(w->cli->err, "warning: ");
 }
 
+/* upatchd knows of processes only, and says so. */
+static void test_enabling_both_sides_warns_of_the_one_that_is_left_alone(void **state)
+{
+	struct world *w = *state;
+
+	build_patches(w);
+	by_daemon(w, "enable", "pair.upatch", "--name", "no-such-name");
+	assert_exit(w->cli, UPATCH_EXIT_DONE);
+	assert_contains(json_string_at(w->cli->json, "warnings.0"), "upatchctl kernel apply");
+	by_daemon(w, "enable", "fix.upatch", "--name", "no-such-name");
+	assert_exit(w->cli, UPATCH_EXIT_DONE);
+	assert_int_equal(json_object_array_length(json_at(w->cli->json, "warnings")), 0);
+}
+
 /* A part that has it is there for both, and what the kernel's side is said to be is not repeated. */
 static void test_part_that_is_there_is_there_for_the_daemon_as_well(void **state)
 {
@@ -632,6 +646,7 @@ int main(void)
 		world_test(test_refusals_are_the_same_directly_and_by_the_daemon),
 		world_test(test_each_verb_says_the_same_directly_and_by_the_daemon),
 		world_test(test_warnings_are_the_same_directly_and_by_the_daemon),
+		world_test(test_enabling_both_sides_warns_of_the_one_that_is_left_alone),
 		world_test(test_part_that_is_there_is_there_for_the_daemon_as_well),
 		world_test(test_error_on_the_bus_has_name_text_and_report),
 		world_test(test_without_a_daemon_the_socket_is_named),
