@@ -56,17 +56,22 @@ object_path() {
 
 # Programs with their libraries, and what loads them.
 add_programs() {
-	local program library
+	local program
 	for program in "$@"; do
 		cp "$program" "$root/bin/"
-		for library in $({ ldd "$program" 2>/dev/null || true; } | grep -o '/[^ )]*'); do
-			# The loader finds them there, ours as well; itself it is found by its path.
-			mkdir -p "$root/lib/x86_64-linux-gnu" "$root/lib64"
-			case $library in
-			/lib64/*) cp -Lu "$library" "$root/lib64/" ;;
-			*) cp -Lu "$library" "$root/lib/x86_64-linux-gnu/" ;;
-			esac
-		done
+		add_libraries "$program"
+	done
+}
+
+add_libraries() {
+	local library
+	for library in $({ ldd "$1" 2>/dev/null || true; } | grep -o '/[^ )]*'); do
+		# The loader finds them there, ours as well; itself it is found by its path.
+		mkdir -p "$root/lib/x86_64-linux-gnu" "$root/lib64"
+		case $library in
+		/lib64/*) cp -Lu "$library" "$root/lib64/" ;;
+		*) cp -Lu "$library" "$root/lib/x86_64-linux-gnu/" ;;
+		esac
 	done
 }
 
@@ -186,4 +191,67 @@ add_tools() {
 	# Text is mapped where it is in the file, or the address says too much: objdump knows.
 	objdump -d -F --no-show-raw-insn "$root/bin/victim" |
 		sed -n 's/^[0-9a-f]* <\([a-z_]*\)> (File Offset: \(0x[0-9a-f]*\)):$/\1 \2/p' >"$root/lib/vm/offsets"
+}
+
+# The machine's own systemd and bus, and of their units those that any boot has.
+systemd_programs=(/lib/systemd/systemd{,-journald,-shutdown}
+	/usr/bin/{busctl,dbus-daemon,journalctl,systemctl,systemd-analyze,systemd-tmpfiles})
+systemd_units=({sysinit,basic,multi-user,sockets,paths,slices,timers,local-fs,local-fs-pre,swap}.target
+	{shutdown,umount,final,poweroff}.target systemd-poweroff.service systemd-tmpfiles-setup.service
+	systemd-journald{.service,.socket,-dev-log.socket} dbus.{service,socket})
+
+# add_files FILE...: the machine's, where they are
+add_files() {
+	local file
+	for file in "$@"; do
+		[ -e "$file" ] || die "there is no $file: scripts/deps installs it"
+		mkdir -p "$root/$(dirname "$file")"
+		cp "$file" "$root/$file"
+		add_libraries "$file"
+	done
+}
+
+# wanted_by TARGET UNIT...
+wanted_by() {
+	local wants=$root/lib/systemd/system/$1.wants unit
+	mkdir -p "$wants"
+	shift
+	for unit in "$@"; do ln -s "../$unit" "$wants"; done
+}
+
+add_systemd() {
+	local name users='root 0 0 messagebus 101 101 victim 1000 1000 nobody 65534 65534'
+	mkdir -p "$root"/{etc,run,usr,var}
+	ln -s bin "$root/sbin"
+	ln -s ../run "$root/var/run"
+	for name in bin lib sbin; do ln -s "../$name" "$root/usr/$name"; done
+	add_files "${systemd_programs[@]}" "${systemd_units[@]/#//lib/systemd/system/}" \
+		/usr/share/dbus-1/{system.conf,system.d/org.freedesktop.systemd1.conf}
+	wanted_by sysinit.target systemd-journald.service systemd-tmpfiles-setup.service
+	wanted_by sockets.target dbus.socket systemd-journald{,-dev-log}.socket
+	wanted_by multi-user.target dbus.service scenarios.service
+	ln -s multi-user.target "$root/lib/systemd/system/default.target"
+	cp "$here"/units/*.service "$root/lib/systemd/system/"
+	mkdir "$root/lib/systemd/system-shutdown"
+	cp "$here/units/done" "$root/lib/systemd/system-shutdown/"
+	printf '%s:x:%d:%d::/:/bin/sh\n' $users >"$root/etc/passwd"
+	printf '%s:x:%d:%d\n' $users | sed 's/:[0-9]*$/:/' >"$root/etc/group"
+	echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
+	for name in $(busybox --list); do ln -s busybox "$root/bin/$name" 2>/dev/null || true; done
+	add_programs "$build/tests/vm/victim"
+	build_patch first first || die "cannot build a patch"
+	cp "$here/systemd.sh" "$root/lib/vm/"
+	install_upatch
+}
+
+# All that meson installs, where it says; and what an admin, or his package manager, does then.
+install_upatch() {
+	local program
+	for program in upatchctl/upatchctl daemon/upatchd; do add_libraries "$build/$program"; done
+	rm "$root/lib/x86_64-linux-gnu"/libupatch*
+	DESTDIR=$root meson install -C "$build" --no-rebuild --quiet >"$work/$group.install" 2>&1 ||
+		die "meson install failed: $(tail -n 1 "$work/$group.install")"
+	add_files /sbin/ldconfig
+	cp -r /etc/ld.so.conf* "$root/etc/"
+	systemctl --quiet --root="$root" preset upatchd.service
 }
