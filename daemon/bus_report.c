@@ -341,7 +341,6 @@ char *bus_report_state(const char *patch, const char *state, const char *warning
 
 	if (warning)
 		put_strings(report, "warnings", &warning, 1);
-
 	if (patch) {
 		put_string(report, "patch", patch);
 		put_string(report, "state", state);
