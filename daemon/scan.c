@@ -214,6 +214,27 @@ static void take_process(struct manager *m, struct target *target, struct proces
 		on_exit_of_main(m, target);
 }
 
+/* There is no program to be patched, or none that can be seen. */
+static void take_absence(struct manager *m, struct target *target, enum reader_outcome outcome,
+			 const struct failure *failure)
+{
+	switch (outcome) {
+	case READER_NOBODY:
+		scan_forget(m, target);
+		break;
+	case READER_KERNEL_THREAD:
+		target->is_kernel_thread = true;
+		target->is_known = true;
+		m->is_tidy = false;
+		break;
+	case READER_ERROR:
+		miss(m, target, &failure->error);
+		break;
+	case READER_PROCESS:
+		break;
+	}
+}
+
 static int take_answer(struct manager *m, struct wire *message)
 {
 	struct target *target = m->reading;
@@ -231,22 +252,13 @@ static int take_answer(struct manager *m, struct wire *message)
 		r = -EBADMSG;
 	if (r >= 0 && target) {
 		target->is_reading = false;
-		switch (outcome) {
-		case READER_PROCESS:
+		if (outcome == READER_PROCESS)
 			take_process(m, target, &process, &failure);
-			break;
-		case READER_NOBODY:
-			scan_forget(m, target);
-			break;
-		case READER_KERNEL_THREAD:
-			target->is_kernel_thread = true;
-			target->is_known = true;
-			m->is_tidy = false;
-			break;
-		case READER_ERROR:
-			miss(m, target, &failure.error);
-			break;
-		}
+		else if (target->is_stale)
+			/* What could not be looked at is no more; who begins in its place is to be. */
+			scan_target_in(m, target, FIRST_LOOK_US);
+		else
+			take_absence(m, target, outcome, &failure);
 	}
 	process_deinit(&process);
 	failure_clear(&failure);

@@ -272,15 +272,25 @@ void fixture_command(struct fixture *f, unsigned int slot, enum slot_command com
 	}
 }
 
-unsigned int fixture_fork(struct fixture *f, unsigned int slot)
+static unsigned int await_child(struct fixture *f, unsigned int slot, enum slot_command command)
 {
 	unsigned int child = f->nr_slots++;
 
 	assert_true(child < SLOTS);
-	fixture_command(f, slot, SLOT_FORK, child);
+	fixture_command(f, slot, command, child);
 	while (!f->slots[child].pid)
 		fixture_breathe();
 	return child;
+}
+
+unsigned int fixture_fork(struct fixture *f, unsigned int slot)
+{
+	return await_child(f, slot, SLOT_FORK);
+}
+
+unsigned int fixture_fork_and_exec(struct fixture *f, unsigned int slot)
+{
+	return await_child(f, slot, SLOT_SPAWN);
 }
 
 long fixture_nr(struct fixture *f, const char *programs)

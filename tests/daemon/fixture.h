@@ -78,7 +78,8 @@ unsigned int fixture_spawn_deleted(struct fixture *f, char program);
 /* The same in namespaces of its own, from files that are in no other. */
 unsigned int fixture_spawn_contained(struct fixture *f, char program);
 void fixture_command(struct fixture *f, unsigned int slot, enum slot_command command, uint32_t arg);
-unsigned int fixture_fork(struct fixture *f, unsigned int slot); /* the child's slot */
+unsigned int fixture_fork(struct fixture *f, unsigned int slot);	  /* the child's slot */
+unsigned int fixture_fork_and_exec(struct fixture *f, unsigned int slot); /* likewise */
 
 /* Wait for a few milliseconds at most, for nothing. */
 void fixture_breathe(void);

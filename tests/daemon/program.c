@@ -101,10 +101,31 @@ static void go_on_without_main(void)
 		pthread_exit(NULL);
 }
 
+static void become(const char *path, const char *file, unsigned int index)
+{
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%u", index);
+	execl(path, path, file, number, NULL);
+	_exit(9);
+}
+
+/* The daemon looks at what is forked after some 5 ms: from 3 to 9 ms afterwards it is no more what it was. */
+static void spawn(char *argv[], unsigned int index)
+{
+	const struct timespec nap = { .tv_nsec = 3000000 + index * 617 % 6000 * 1000 };
+
+	if (fork() == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		nanosleep(&nap, NULL);
+		become(argv[0], argv[1], index);
+	}
+}
+
 static void obey(char *argv[], unsigned int *index)
 {
 	struct slot *slot = &slots[*index];
-	char path[4096], number[16];
+	char path[4096];
 	uint32_t command = slot->command;
 
 	if (command == SLOT_EXIT)
@@ -124,14 +145,14 @@ static void obey(char *argv[], unsigned int *index)
 			return;
 		}
 	}
+	if (command == SLOT_SPAWN)
+		spawn(argv, slot->arg);
 	if (command == SLOT_EXEC) {
 		(void)snprintf(path, sizeof(path), "%s", argv[0]);
 		path[strlen(path) - 1] = (char)slot->arg;
-		(void)snprintf(number, sizeof(number), "%u", *index);
 		slot->own = 0;
 		slot->command = SLOT_RUN;
-		execl(path, path, argv[1], number, NULL);
-		_exit(9);
+		become(path, argv[1], *index);
 	}
 	slot->command = SLOT_RUN;
 	if (command == SLOT_ORPHAN)

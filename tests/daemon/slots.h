@@ -17,6 +17,7 @@ enum {
 enum slot_command {
 	SLOT_RUN,
 	SLOT_FORK, /* a child, into the slot @arg */
+	SLOT_SPAWN, /* the same, and some milliseconds later the child becomes the same program, anew */
 	SLOT_EXEC, /* another program: @arg, 'a', 'b' or 'c' */
 	SLOT_EXIT,
 	SLOT_LOAD, /* the library; program d only */

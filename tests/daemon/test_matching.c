@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 enum {
+	BEGINNINGS = 150,
 	LOST = 40000, /* processes: more events than the daemon's buffer holds */
 };
 
@@ -116,6 +117,20 @@ static void test_a_process_is_gone_with_its_last_thread(void **state)
 	fixture_await_count(f, "total", 0);
 }
 
+/* It is looked at because of its parent, and while it is it becomes somebody else. */
+static void test_who_begins_while_he_is_looked_at_is_patched(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot = fixture_spawn(f, 'a');
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok own", "enable %s", fixture_patch(f, "own"));
+	assert_own_is_patched(f);
+	for (unsigned int i = 0; i < BEGINNINGS; i++)
+		(void)fixture_fork_and_exec(f, slot);
+	assert_own_is_patched(f);
+}
+
 /* The daemon stands still while so much happens that the kernel drops what it would tell. */
 static void test_lost_events_are_made_up_for_by_a_look_at_all(void **state)
 {
@@ -147,6 +162,7 @@ int main(void)
 		TEST(a_process_in_a_container_is_patched),
 		TEST(a_process_without_its_main_thread_is_patched),
 		TEST(a_process_is_gone_with_its_last_thread),
+		TEST(who_begins_while_he_is_looked_at_is_patched),
 		TEST(lost_events_are_made_up_for_by_a_look_at_all),
 #undef TEST
 	};
