@@ -16,11 +16,32 @@
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
-static bool has_shape(const struct mapping *m)
+static bool is_part(const struct mapping *m)
 {
-	return !m->inode && !m->is_shared && m->prot == PROT_READ &&
-	       m->end - m->start == UPATCH_RECORD_SIZE &&
-	       (m->start & ((1ull << UPATCH_RECORD_ALIGN_BITS) - 1)) == UPATCH_RECORD_ADDR_LOW;
+	return !m->inode && !m->is_shared && m->prot & PROT_READ && !(m->prot & PROT_EXEC);
+}
+
+/*
+ * An agent without the memory file makes pages writable for a moment. From then on they are mappings of their
+ * own: what has been writable is accounted, and joined to nothing that is not (mprotect_fixup() in
+ * mm/mprotect.c).
+ */
+static bool has_shape(const struct maps *maps, size_t first)
+{
+	uint64_t start = maps->mappings[first].start, end = start;
+	bool is_read_only = false;
+
+	if ((start & ((1ull << UPATCH_RECORD_ALIGN_BITS) - 1)) != UPATCH_RECORD_ADDR_LOW)
+		return false;
+	for (size_t i = first; i < maps->nr && end - start < UPATCH_RECORD_SIZE; i++) {
+		const struct mapping *m = &maps->mappings[i];
+
+		if (!is_part(m) || m->start != end)
+			return false;
+		is_read_only = is_read_only || m->prot == PROT_READ;
+		end = m->end;
+	}
+	return is_read_only && end - start == UPATCH_RECORD_SIZE;
 }
 
 static bool is_zero(const void *bytes, size_t size)
@@ -129,7 +150,7 @@ int record_read(struct target *target, const struct maps *maps, struct record *r
 	int r = 0;
 
 	for (size_t i = 0; i < maps->nr && r >= 0; i++) {
-		if (!has_shape(&maps->mappings[i]))
+		if (!has_shape(maps, i))
 			continue;
 		if (record.addr)
 			r = record_raise_corrupt(target,

@@ -87,6 +87,22 @@ static void test_a_process_that_may_not_write_code(void **state)
 	assert_answer(f, "own 1", "4");
 }
 
+/* It changes protections instead, of its record, too, which is found all the same. */
+static void test_a_process_that_may_not_open_its_memory(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_answer(f, "nobody", "ok");
+	assert_follows(f);
+	loader_apply(f, &both);
+	assert_answer(f, "open plug", "ok");
+	assert_answer(f, "own 1", "1001");
+	assert_string_equal(fixture_state(f, "p"), "enabled");
+	fixture_revert(f, "p");
+	assert_answer(f, "own 1", "4");
+	assert_answer(f, "call plug plug_value 5", "15");
+}
+
 static int setup_static(void **state)
 {
 	*state = fixture_start("static");
@@ -217,6 +233,7 @@ int main(void)
 		loader_test(test_a_filter_of_system_calls),
 		loader_test(test_a_build_that_is_required_must_be_seen_coming),
 		loader_test(test_a_process_that_may_not_write_code),
+		loader_test(test_a_process_that_may_not_open_its_memory),
 		test(test_a_program_without_a_dynamic_linker, setup_static),
 		test(test_with_an_auditing_library, setup_audit),
 		test(test_before_main, setup_constructor),

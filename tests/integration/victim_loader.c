@@ -19,7 +19,8 @@
  *	block caller	a thread in block_and_call(), which calls a function when it is let go:
  *	aim NAME FUNCTION	that one; "late" says what it returned
  *	filter		install a seccomp filter, which forbids nothing
- *	harden		be nobody, and not debuggable; and make no memory executable that was writable
+ *	nobody		be that, and not debuggable
+ *	harden		the same; and make no memory executable that was writable
  *	twin, scrub	as the other victims
  */
 #include <dlfcn.h>
@@ -356,11 +357,16 @@ static int filter(void)
 #endif
 }
 
+static int be_nobody(void)
+{
+	if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0)
+		return -1;
+	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 static int harden(void)
 {
-	if (setgid(NOBODY) < 0 || setuid(NOBODY) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -1;
-	return prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0);
+	return be_nobody() < 0 ? -1 : prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0);
 }
 
 int main(void)
@@ -403,6 +409,8 @@ int main(void)
 			printf("%s\n", write(fds[1], "x", 1) == 1 ? "ok" : "error");
 		} else if (strcmp(line, "filter\n") == 0) {
 			printf("%s\n", filter() == 0 ? "ok" : "error");
+		} else if (strcmp(line, "nobody\n") == 0) {
+			printf("%s\n", be_nobody() == 0 ? "ok" : "error");
 		} else if (strcmp(line, "harden\n") == 0) {
 			printf("%s\n", harden() == 0 ? "ok" : "error");
 		} else if (strcmp(line, "twin\n") == 0) {
