@@ -159,7 +159,8 @@ enum arch_site {
 
 struct arch_ops {
 	const char *name;
-	uint16_t machine; /* EM_* */
+	uint16_t machine;    /* EM_* */
+	uint32_t audit_arch; /* AUDIT_ARCH_*, which seccomp filters see */
 
 	uint64_t branch_reach; /* bytes between any two points that one branch can connect */
 	uint8_t trap_byte;     /* fills what must never be executed */

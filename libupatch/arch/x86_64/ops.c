@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <elf.h>
+#include <linux/audit.h>
 
 #include "arch/x86_64/x86_64.h"
 
 const struct arch_ops arch_x86_64 = {
 	.name = "x86_64",
 	.machine = EM_X86_64,
+	.audit_arch = AUDIT_ARCH_X86_64,
 	.branch_reach = 0x7fff0000, /* rel32, less what lies around a branch */
 	.trap_byte = X86_64_TRAP,
 	.entry_plan = x86_64_entry_plan,
