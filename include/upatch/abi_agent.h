@@ -143,7 +143,7 @@ struct upatch_template {
 /* --- agent --------------------------------------------------------------------------------------- */
 
 enum {
-	UPATCH_AGENT_VERSION = 2,
+	UPATCH_AGENT_VERSION = 3,
 	UPATCH_AGENT_EXPORTS_MAX = 16,
 	UPATCH_AGENT_NAME_SIZE = 32,
 };
@@ -244,6 +244,7 @@ struct upatch_late {
  * @signal_error_addr: glibc's _dl_signal_error; 0: nothing can be refused
  * @tls_module_offset, @tls_offset_offset: in the dynamic linker's struct link_map, 0: not known
  * @last_event: number of the newest one; @seen_event: of the last one that the host reported
+ * @may_not_open: a seccomp filter is in the way: protections are changed without /proc/self/mem being tried
  */
 struct upatch_agent_data {
 	uint64_t record_addr;
@@ -257,7 +258,8 @@ struct upatch_agent_data {
 	uint32_t tls_offset_offset;
 	uint64_t last_event;
 	uint64_t seen_event;
-	uint64_t armed;				       /* how often the hooks were */
+	uint64_t armed; /* how often the hooks were */
+	uint64_t may_not_open;
 	struct upatch_late late[UPATCH_LATE_MAX];      /* the n-th has the n-th trap */
 	struct upatch_event events[UPATCH_EVENTS_MAX]; /* by number modulo UPATCH_EVENTS_MAX */
 };

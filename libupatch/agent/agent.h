@@ -61,7 +61,13 @@ void memory_free(void *memory);
 /* Forget all that is free, and never use it: it may be half changed. What is in use stays. */
 void memory_abandon(void);
 
-/* --- system calls (CPU/syscall.S): as the kernel's, errors are -4095..-1 -------------------- */
+/*
+ * --- system calls (CPU/syscall.S): as the kernel's, errors are -4095..-1 --------------------
+ *
+ * A seccomp filter of the process judges them, and may end it. So all of them, and what is passed where filters
+ * may look at it, is in the table of livepatch/filters.c, by which the host decides beforehand. A test
+ * compares the numbers, another one runs the agent under a filter that knows the table only.
+ */
 
 enum {
 	SYS_PROT_READ = 1,

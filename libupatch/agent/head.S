@@ -21,7 +21,7 @@
 	.hidden agent_head
 agent_head:
 	.ascii "upatchAG"
-	.long 2				/* version */
+	.long 3				/* version */
 	OFFSET agent_text_end
 	OFFSET agent_data_size_from_head
 	OFFSET agent_fork_start

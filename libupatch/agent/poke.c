@@ -5,12 +5,15 @@
 #include "agent/bytes.h"
 
 enum {
+	ERROR_PERM = -1,
 	ERROR_IO = -5,
 };
 
 void poke_open(struct poke *ret)
 {
-	ret->fd = sys_openat(SYS_AT_FDCWD, "/proc/self/mem", SYS_O_RDWR | SYS_O_CLOEXEC, 0);
+	ret->fd = agent_data.may_not_open ? ERROR_PERM
+					  : sys_openat(SYS_AT_FDCWD, "/proc/self/mem",
+						       SYS_O_RDWR | SYS_O_CLOEXEC, 0);
 }
 
 void poke_close(struct poke *poke)

@@ -6,8 +6,8 @@
  * Writing to memory of this process that is not mapped writable: code, and the record.
  *
  * Through /proc/self/mem, as the host does from outside, which works under policies that forbid memory
- * that was writable to become executable. A process that is not dumpable, or has no /proc, has the
- * mappings' protection changed instead for the time of the write.
+ * that was writable to become executable. A process that is not dumpable, has no /proc, or a seccomp filter
+ * that does not permit it, has the mappings' protection changed instead for the time of the write.
  */
 
 #include <stdbool.h>

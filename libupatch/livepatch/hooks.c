@@ -10,12 +10,13 @@
 
 #include "arch/arch.h"
 #include "base/array.h"
-#include "base/cleanup.h"
 #include "base/diag.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
 #include "livepatch/agent.h"
+#include "livepatch/filters.h"
 #include "livepatch/island.h"
+#include "livepatch/library.h"
 #include "livepatch/plan.h"
 #include "livepatch/session.h"
 #include "livepatch/slots.h"
@@ -23,7 +24,6 @@
 #include "patchfile/patchfile.h"
 #include "target/freeze.h"
 #include "target/linkmap.h"
-#include "target/proc.h"
 #include "target/target.h"
 
 enum {
@@ -49,12 +49,6 @@ struct hooks {
 	uint64_t debug_addr;
 	uint64_t signal_error_addr;
 };
-
-static int raise_not_followed(struct session *s, const char *why)
-{
-	return diag_err(s->diag, -ENOTSUP, UPATCH_E_NOT_FOLLOWED, NULL,
-			"libraries that this process loads cannot be followed: %s", why);
-}
 
 /* --- finding ----------------------------------------------------------------------------------- */
 
@@ -117,19 +111,20 @@ static int find_brk(struct session *s, struct hooks *hooks, struct object **ret_
 
 	hooks->debug_addr = linkmap_debug_addr(&s->objects);
 	if (!hooks->debug_addr)
-		return raise_not_followed(s, "it has no dynamic linker");
+		return library_raise_not_followed(s, "it has no dynamic linker");
 	if (target_read(s->target, hooks->debug_addr, &debug, sizeof(debug)) < 0 || !debug.r_brk)
-		return raise_not_followed(s, "its dynamic linker has not told where it is");
+		return library_raise_not_followed(s, "its dynamic linker has not told where it is");
 	o = object_list_at(&s->objects, debug.r_brk);
 	if (!o)
-		return raise_not_followed(s, "its dynamic linker tells of an address in no object");
+		return library_raise_not_followed(
+			s, "its dynamic linker tells of an address in no object");
 	r = image_of(s, o, &image, &symtab);
 	if (r < 0)
 		return r;
 	if (symtab_at(symtab, debug.r_brk - o->bias, &symbol) < 0 ||
 	    symbol.value != debug.r_brk - o->bias || !symbol.size)
-		return raise_not_followed(s,
-					  "its dynamic linker's function for debuggers is unknown");
+		return library_raise_not_followed(
+			s, "its dynamic linker's function for debuggers is unknown");
 	hooks->hooks[HOOK_BRK].handler = "dl_brk";
 	hooks->hooks[HOOK_BRK].gateway_offset = offsetof(struct upatch_agent_data, brk_gateway);
 	*ret_linker = o;
@@ -186,7 +181,7 @@ static int find_catch(struct session *s, struct hooks *hooks)
 	}
 	if (target_read(s->target, hooks->debug_addr, &debug, sizeof(debug)) < 0 ||
 	    debug.r_state != RT_ADD)
-		return raise_not_followed(
+		return library_raise_not_followed(
 			s, "its C library does not have the functions that are hooked");
 	return diag_err(s->diag, -EAGAIN, UPATCH_E_LOADING, NULL,
 			"the process is being started, its C library is not there yet");
@@ -205,31 +200,6 @@ static int is_c_library(struct session *s, struct object *linker)
 			       symtab_find_export(symtab, "dlopen", NULL, &symbol) >= 0;
 }
 
-/*
- * Libraries are loaded by the process itself, without us to suspend its filters: what these would make of
- * the agent's system calls is not known, and may be the process's end.
- */
-static int check_seccomp(struct session *s)
-{
-	_cleanup_free_ pid_t *tids = NULL;
-	size_t nr = 0;
-	int r;
-
-	r = proc_read_tids(s->target->procfd, &tids, &nr);
-	if (r < 0)
-		return diag_err(s->diag, r, UPATCH_E_GONE, NULL, "cannot list its threads");
-	for (size_t i = 0; i < nr; i++) {
-		struct proc_status status;
-
-		/* One that has gone has no say. */
-		if (proc_read_status(s->target->procfd, tids[i], &status) < 0 || !status.seccomp)
-			continue;
-		return raise_not_followed(s, "it has a seccomp filter, which may forbid the system "
-					     "calls that this takes");
-	}
-	return 0;
-}
-
 int hooks_find(struct session *session, struct hooks **ret)
 {
 	struct hooks *hooks = calloc(1, sizeof(*hooks));
@@ -239,8 +209,9 @@ int hooks_find(struct session *session, struct hooks **ret)
 	if (!hooks)
 		return diag_oom(session->diag);
 	hooks->plan.objects = hooks->objects;
-	r = session->may_not_write ? raise_not_followed(session, "it may not make or write code")
-				   : check_seccomp(session);
+	r = session->may_not_write
+		    ? library_raise_not_followed(session, "it may not make or write code")
+		    : filters_judge(session);
 	if (r >= 0)
 		r = find_brk(session, hooks, &linker);
 	if (r >= 0)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <link.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <upatch/abi_agent.h>
 
@@ -296,12 +298,29 @@ static int raise_refused(struct session *s)
 			event.error < 0 ? strerror(-event.error) : "");
 }
 
+int library_raise_not_followed(struct session *session, const char *fmt, ...)
+{
+	char why[256];
+	va_list args;
+
+	va_start(args, fmt);
+	(void)vsnprintf(why, sizeof(why), fmt, args); /* a message may be cut off */
+	va_end(args);
+	return diag_err(session->diag, -ENOTSUP, UPATCH_E_NOT_FOLLOWED, NULL,
+			"libraries that this process loads cannot be followed: %s", why);
+}
+
 int library_probe(struct session *session)
 {
+	const uint64_t may_not_open = session->may_not_open;
 	uint64_t value;
 	int r;
 
-	r = call_agent(session, "dl_probe", 0, 0, &value);
+	/* No filter judges a thread that is borrowed: what it would say is said beforehand. */
+	r = agent_store_data(session, offsetof(struct upatch_agent_data, may_not_open),
+			     &may_not_open, sizeof(may_not_open));
+	if (r >= 0)
+		r = call_agent(session, "dl_probe", 0, 0, &value);
 	if (r < 0 || !value)
 		return r;
 	session->may_not_write = true;

@@ -33,6 +33,10 @@ int library_sync(struct session *session);
 /* Has the agent changed the record since it was read? Any thread may be running. */
 bool library_has_changed(struct session *session);
 
+/* UPATCH_E_NOT_FOLLOWED, with why. Return: -ENOTSUP. */
+int library_raise_not_followed(struct session *session, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /**
  * library_probe() - may the target do in its own name what its agent will do?
  * It makes code and writes some. Return: 0, or -errno raised: -ENOTSUP if it may not.

@@ -38,6 +38,7 @@ struct session {
 	uint64_t loader_addr;	     /* code that relocates what is being loaded, 0: unknown */
 	uint64_t loader_size;
 	bool may_not_write;	  /* code, itself: it was tried */
+	bool may_not_open;	  /* its memory file, itself: see filters_judge() */
 	bool has_lost_call;	  /* what a thread was to run for us may still run */
 	uint64_t *stack_pointers; /* of all threads in the last stop; NULL before */
 	size_t nr_stack_pointers;

@@ -113,3 +113,47 @@ size_t loader_count(struct fixture *f, const char *patch, const char *object)
 
 	return look(f, patch, object, state);
 }
+
+/* --- is it followed? --------------------------------------------------------------------------- */
+
+const struct loader_patch loader_plug = { .name = "p", .sources = { PLUG_VALUE(x + 100) } };
+const struct loader_patch loader_both = {
+	.name = "p",
+	.sources = { OWN_VALUE(x + 1000), PLUG_VALUE(x + 100) },
+};
+
+void loader_assert_follows(struct fixture *f)
+{
+	loader_apply(f, &loader_plug);
+	assert_answer(f, "open plug", "ok");
+	assert_answer(f, "notes", "notes begin 101");
+	assert_string_equal(loader_object_state(f, "p", "libplug.so"), "patched");
+	assert_answer(f, "close plug", "ok");
+	assert_answer(f, "notes", "notes end 101");
+	fixture_revert(f, "p");
+}
+
+void loader_assert_not_followed(struct fixture *f, const char *why)
+{
+	fixture_remember(f);
+	assert_true(loader_try_apply(f, &loader_plug, NULL) < 0);
+	fixture_assert_reason(f, UPATCH_E_NOT_FOLLOWED);
+	if (!strstr(upatch_ctx_error(f->ctx)->message, why))
+		fail_msg("'%s' does not say '%s'", upatch_ctx_error(f->ctx)->message, why);
+	assert_string_equal(fixture_state(f, "p"), "none");
+	fixture_assert_unchanged(f);
+}
+
+void loader_assert_patches_what_is_there(struct fixture *f)
+{
+	loader_apply(f, &loader_both);
+	assert_answer(f, "own 1", "1001");
+	assert_answer(f, "open plug", "ok");
+	assert_answer(f, "notes", "notes begin 11");
+	fixture_revert(f, "p");
+	loader_apply(f, &loader_plug);
+	assert_answer(f, "call plug plug_value 5", "105");
+	fixture_revert(f, "p");
+	assert_answer(f, "call plug plug_value 5", "15");
+	assert_answer(f, "own 1", "4");
+}

@@ -25,6 +25,19 @@ void loader_apply(struct fixture *f, const struct loader_patch *patch);
 int loader_try_apply(struct fixture *f, const struct loader_patch *patch,
 		     const struct upatch_options *options);
 
+/* Patches called "p": plug_value() gives x + 100, and own_value() of the program itself x + 1000. */
+extern const struct loader_patch loader_plug;
+extern const struct loader_patch loader_both;
+
+/* Libraries are followed: "plug" is patched before its constructor runs, and goes again. */
+void loader_assert_follows(struct fixture *f);
+
+/* They are not, says a message with these words in it, and nothing has been changed. */
+void loader_assert_not_followed(struct fixture *f, const char *why);
+
+/* What is there is patched all the same, the program or the library itself. */
+void loader_assert_patches_what_is_there(struct fixture *f);
+
 /* The state of an object of a patch in the status: "patched", "waiting", ...; "none". */
 const char *loader_object_state(struct fixture *f, const char *patch, const char *object);
 

@@ -9,77 +9,14 @@
 
 /* Processes in which libraries cannot be followed, or only with care. */
 
-static const struct loader_patch plug = { .name = "p", .sources = { PLUG_VALUE(x + 100) } };
-static const struct loader_patch both = {
-	.name = "p",
-	.sources = { OWN_VALUE(x + 1000), PLUG_VALUE(x + 100) },
-};
-
-static void assert_follows(struct fixture *f)
-{
-	loader_apply(f, &plug);
-	assert_answer(f, "open plug", "ok");
-	assert_answer(f, "notes", "notes begin 101");
-	assert_string_equal(loader_object_state(f, "p", "libplug.so"), "patched");
-	assert_answer(f, "close plug", "ok");
-	assert_answer(f, "notes", "notes end 101");
-	fixture_revert(f, "p");
-}
-
-static void assert_not_followed(struct fixture *f, const char *why)
-{
-	fixture_remember(f);
-	assert_true(loader_try_apply(f, &plug, NULL) < 0);
-	fixture_assert_reason(f, UPATCH_E_NOT_FOLLOWED);
-	if (!strstr(upatch_ctx_error(f->ctx)->message, why))
-		fail_msg("'%s' does not say '%s'", upatch_ctx_error(f->ctx)->message, why);
-	assert_string_equal(fixture_state(f, "p"), "none");
-	fixture_assert_unchanged(f);
-}
-
-/* What is there is patched all the same, the program or the library itself. */
-static void test_a_filter_of_system_calls(void **state)
-{
-	struct fixture *f = *state;
-
-	assert_answer(f, "filter", "ok");
-	assert_not_followed(f, "seccomp");
-	loader_apply(f, &both);
-	assert_answer(f, "own 1", "1001");
-	assert_answer(f, "open plug", "ok");
-	assert_answer(f, "notes", "notes begin 11");
-	fixture_revert(f, "p");
-	loader_apply(f, &plug);
-	assert_answer(f, "call plug plug_value 5", "105");
-	fixture_revert(f, "p");
-	assert_answer(f, "call plug plug_value 5", "15");
-}
-
-static void test_a_build_that_is_required_must_be_seen_coming(void **state)
-{
-	const struct loader_patch required = {
-		.name = "p",
-		.sources = { both.sources[0], both.sources[1] },
-		.required = "libplug.so",
-	};
-	struct fixture *f = *state;
-
-	assert_answer(f, "filter", "ok");
-	fixture_remember(f);
-	assert_true(loader_try_apply(f, &required, NULL) < 0);
-	fixture_assert_reason(f, UPATCH_E_NOT_FOLLOWED);
-	fixture_assert_unchanged(f);
-	assert_answer(f, "own 1", "4");
-}
-
 /* Neither its memory file nor mprotect(2) lets it write code: that is found out beforehand. */
 static void test_a_process_that_may_not_write_code(void **state)
 {
 	struct fixture *f = *state;
 
 	assert_answer(f, "harden", "ok");
-	assert_not_followed(f, "code");
-	loader_apply(f, &both);
+	loader_assert_not_followed(f, "code");
+	loader_apply(f, &loader_both);
 	assert_answer(f, "own 1", "1001");
 	assert_answer(f, "open plug", "ok");
 	assert_answer(f, "notes", "notes begin 11");
@@ -93,8 +30,8 @@ static void test_a_process_that_may_not_open_its_memory(void **state)
 	struct fixture *f = *state;
 
 	assert_answer(f, "nobody", "ok");
-	assert_follows(f);
-	loader_apply(f, &both);
+	loader_assert_follows(f);
+	loader_apply(f, &loader_both);
 	assert_answer(f, "open plug", "ok");
 	assert_answer(f, "own 1", "1001");
 	assert_string_equal(fixture_state(f, "p"), "enabled");
@@ -111,7 +48,7 @@ static int setup_static(void **state)
 
 static void test_a_program_without_a_dynamic_linker(void **state)
 {
-	assert_not_followed(*state, "no dynamic linker");
+	loader_assert_not_followed(*state, "no dynamic linker");
 	assert_answer(*state, "twin", "twin 101 201");
 }
 
@@ -130,7 +67,7 @@ static int setup_audit(void **state)
 
 static void test_with_an_auditing_library(void **state)
 {
-	assert_follows(*state);
+	loader_assert_follows(*state);
 }
 
 /* --- start-up ---------------------------------------------------------------------------------- */
@@ -155,7 +92,7 @@ static void test_before_main(void **state)
 {
 	struct fixture *f = *state;
 
-	loader_apply(f, &both);
+	loader_apply(f, &loader_both);
 	assert_answer(f, "\nown 1", "1001");
 	assert_answer(f, "open plug", "ok");
 	assert_answer(f, "notes", "notes begin 101");
@@ -189,7 +126,7 @@ static void test_while_its_first_objects_are_mapped(void **state)
 	const char *fifo = getenv("FIFO");
 	int fd;
 
-	assert_true(loader_try_apply(f, &plug, NULL) < 0);
+	assert_true(loader_try_apply(f, &loader_plug, NULL) < 0);
 	fixture_assert_reason(f, UPATCH_E_LOADING);
 	/* Not a library, which the dynamic linker says and goes on. */
 	fd = open(fifo, O_WRONLY | O_CLOEXEC);
@@ -197,7 +134,7 @@ static void test_while_its_first_objects_are_mapped(void **state)
 	close(fd);
 	unlink(fifo);
 	assert_answer(f, "own 1", "4");
-	assert_follows(f);
+	loader_assert_follows(f);
 }
 
 /* --- C++ --------------------------------------------------------------------------------------- */
@@ -230,8 +167,6 @@ static void test_an_exception_passes_through_a_part(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		loader_test(test_a_filter_of_system_calls),
-		loader_test(test_a_build_that_is_required_must_be_seen_coming),
 		loader_test(test_a_process_that_may_not_write_code),
 		loader_test(test_a_process_that_may_not_open_its_memory),
 		test(test_a_program_without_a_dynamic_linker, setup_static),

@@ -18,7 +18,11 @@
  *	block, release	a thread in block_here(); and let it go
  *	block caller	a thread in block_and_call(), which calls a function when it is let go:
  *	aim NAME FUNCTION	that one; "late" says what it returned
- *	filter		install a seccomp filter, which forbids nothing
+ *	filter PATH	install the seccomp filter that is in that file
+ *	filter thread PATH	in a thread of its own, which then blocks
+ *	filter strict	a thread that goes into seccomp's strict mode, and blocks
+ *	churn		threads come and go from now on
+ *	leave		the main thread exits, another one goes on
  *	nobody		be that, and not debuggable
  *	harden		the same; and make no memory executable that was writable
  *	twin, scrub	as the other victims
@@ -315,13 +319,32 @@ static void *late_caller(void *arg)
 	return arg;
 }
 
-static void start_thread(void *(*fn)(void *))
+static void start_thread_with(void *(*fn)(void *), void *arg)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, fn, NULL) != 0)
+	if (pthread_create(&thread, NULL, fn, arg) != 0)
 		abort();
 	pthread_detach(thread);
+}
+
+static void start_thread(void *(*fn)(void *))
+{
+	start_thread_with(fn, NULL);
+}
+
+static void *idle(void *arg)
+{
+	return arg;
+}
+
+static void *churn(void *arg)
+{
+	pthread_t thread;
+
+	while (pthread_create(&thread, NULL, idle, NULL) == 0)
+		pthread_join(thread, NULL);
+	return arg;
 }
 
 /* It calls a plugin's function, which it finds now, when it is let go. */
@@ -344,18 +367,58 @@ __attribute__((noipa)) static void scrub(void)
 		room[i] = 0;
 }
 
-static int filter(void)
-{
 #ifdef __GLIBC__
-	struct sock_filter allow[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
-	struct sock_fprog program = { 1, allow };
+static int install(const char *path)
+{
+	static struct sock_filter insns[BPF_MAXINSNS];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct sock_fprog program = { .filter = insns };
+	ssize_t size = read(fd, insns, sizeof(insns));
 
-	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	close(fd);
+	if (size <= 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -1;
+	program.len = (unsigned short)((size_t)size / sizeof(*insns));
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-#else
-	return -1; /* that compiler does not have the kernel's headers */
-#endif
 }
+
+static void *filtered(void *path)
+{
+	printf("%s\n", install(path) == 0 ? "ok" : "error");
+	block_here(fds[0]);
+	return NULL;
+}
+
+static void *strict(void *arg)
+{
+	char ok[] = "ok\n";
+
+	/* Neither stdio's locks nor the end of a thread would be permitted. */
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) == 0 && write(1, ok, strlen(ok)) > 0)
+		block_here(fds[0]);
+	return arg;
+}
+
+/* A thread answers for itself. */
+static void filter(const char *line)
+{
+	static char path[128];
+
+	if (strcmp(line, "filter strict\n") == 0)
+		start_thread(strict);
+	else if (sscanf(line, "filter thread %127s", path) == 1)
+		start_thread_with(filtered, path);
+	else
+		printf("%s\n", sscanf(line, "filter %127s", path) == 1 && install(path) == 0
+				       ? "ok"
+				       : "error");
+}
+#else
+static void filter(const char *line)
+{
+	printf("error\n"); /* that compiler does not have the kernel's headers */
+}
+#endif
 
 static int be_nobody(void)
 {
@@ -369,58 +432,93 @@ static int harden(void)
 	return be_nobody() < 0 ? -1 : prctl(SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0);
 }
 
+static void *serve(void *arg);
+
+static void leave(void)
+{
+	static pthread_t self;
+
+	self = pthread_self();
+	start_thread_with(serve, &self);
+	pthread_exit(NULL);
+}
+
+static void answer_of_process(const char *line)
+{
+	if (strcmp(line, "block\n") == 0) {
+		start_thread(blocker);
+		printf("ok\n");
+	} else if (strcmp(line, "block caller\n") == 0) {
+		start_thread(late_caller);
+		printf("ok\n");
+	} else if (strncmp(line, "aim ", 4) == 0) {
+		aim(line);
+	} else if (strcmp(line, "late\n") == 0) {
+		printf("late %d\n", late_value);
+	} else if (strcmp(line, "release\n") == 0) {
+		printf("%s\n", write(fds[1], "x", 1) == 1 ? "ok" : "error");
+	} else if (strncmp(line, "filter ", 7) == 0) {
+		filter(line);
+	} else if (strcmp(line, "churn\n") == 0) {
+		start_thread(churn);
+		printf("ok\n");
+	} else if (strcmp(line, "leave\n") == 0) {
+		leave();
+	} else if (strcmp(line, "nobody\n") == 0) {
+		printf("%s\n", be_nobody() == 0 ? "ok" : "error");
+	} else if (strcmp(line, "harden\n") == 0) {
+		printf("%s\n", harden() == 0 ? "ok" : "error");
+	} else if (strcmp(line, "twin\n") == 0) {
+		printf("twin 101 201\n");
+	} else if (strcmp(line, "scrub\n") == 0) {
+		scrub();
+		printf("ok\n");
+	} else {
+		printf("?\n");
+	}
+}
+
+static void answer(const char *line)
+{
+	if (strncmp(line, "open ", 5) == 0 || strncmp(line, "mopen ", 6) == 0) {
+		load(line);
+	} else if (strncmp(line, "close ", 6) == 0) {
+		unload(line);
+	} else if (strncmp(line, "call ", 5) == 0) {
+		call(line);
+	} else if (strncmp(line, "fork ", 5) == 0) {
+		in_child(line);
+	} else if (strncmp(line, "storm ", 6) == 0) {
+		storm(line);
+	} else if (strncmp(line, "judge ", 6) == 0) {
+		judge(line);
+	} else if (strcmp(line, "notes\n") == 0) {
+		printf("notes%s\n", notes);
+		notes[0] = '\0';
+	} else if (strncmp(line, "own ", 4) == 0) {
+		printf("%d\n", own_value(atoi(line + 4)));
+	} else {
+		answer_of_process(line);
+	}
+}
+
+/* Until the end of its input. @arg: the thread that it takes over from, which has gone when it says so */
+static void *serve(void *arg)
+{
+	char line[256];
+
+	if (arg && pthread_join(*(pthread_t *)arg, NULL) == 0)
+		printf("ok\n");
+	while (fgets(line, sizeof(line), stdin))
+		answer(line);
+	exit(0);
+}
+
 int main(void)
 {
-	char line[128];
-
 	plugin_dir = getenv("PLUGIN_DIR");
 	if (pipe(fds) < 0)
 		return 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	while (fgets(line, sizeof(line), stdin)) {
-		if (strncmp(line, "open ", 5) == 0 || strncmp(line, "mopen ", 6) == 0) {
-			load(line);
-		} else if (strncmp(line, "close ", 6) == 0) {
-			unload(line);
-		} else if (strncmp(line, "call ", 5) == 0) {
-			call(line);
-		} else if (strncmp(line, "fork ", 5) == 0) {
-			in_child(line);
-		} else if (strncmp(line, "storm ", 6) == 0) {
-			storm(line);
-		} else if (strncmp(line, "judge ", 6) == 0) {
-			judge(line);
-		} else if (strcmp(line, "notes\n") == 0) {
-			printf("notes%s\n", notes);
-			notes[0] = '\0';
-		} else if (strncmp(line, "own ", 4) == 0) {
-			printf("%d\n", own_value(atoi(line + 4)));
-		} else if (strcmp(line, "block\n") == 0) {
-			start_thread(blocker);
-			printf("ok\n");
-		} else if (strcmp(line, "block caller\n") == 0) {
-			start_thread(late_caller);
-			printf("ok\n");
-		} else if (strncmp(line, "aim ", 4) == 0) {
-			aim(line);
-		} else if (strcmp(line, "late\n") == 0) {
-			printf("late %d\n", late_value);
-		} else if (strcmp(line, "release\n") == 0) {
-			printf("%s\n", write(fds[1], "x", 1) == 1 ? "ok" : "error");
-		} else if (strcmp(line, "filter\n") == 0) {
-			printf("%s\n", filter() == 0 ? "ok" : "error");
-		} else if (strcmp(line, "nobody\n") == 0) {
-			printf("%s\n", be_nobody() == 0 ? "ok" : "error");
-		} else if (strcmp(line, "harden\n") == 0) {
-			printf("%s\n", harden() == 0 ? "ok" : "error");
-		} else if (strcmp(line, "twin\n") == 0) {
-			printf("twin 101 201\n");
-		} else if (strcmp(line, "scrub\n") == 0) {
-			scrub();
-			printf("ok\n");
-		} else {
-			printf("?\n");
-		}
-	}
-	return 0;
+	return serve(NULL) != NULL;
 }
