@@ -11,8 +11,9 @@ enum {
 
 void poke_open(struct poke *ret)
 {
+	/* Not the process's own: when the main thread has exited that one shows no memory. */
 	ret->fd = agent_data.may_not_open ? ERROR_PERM
-					  : sys_openat(SYS_AT_FDCWD, "/proc/self/mem",
+					  : sys_openat(SYS_AT_FDCWD, "/proc/thread-self/mem",
 						       SYS_O_RDWR | SYS_O_CLOEXEC, 0);
 }
 
