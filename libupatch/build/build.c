@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "build/build.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -198,6 +199,18 @@ static const char *path_of(const struct build *b, const char *object)
 	return NULL;
 }
 
+/* What objcopy --only-keep-debug leaves has the symbols, and none of the bytes. */
+static bool has_code(const struct image *image)
+{
+	const struct image_segment *segments;
+	size_t nr = image_segments(image, &segments);
+
+	for (size_t i = 0; i < nr; i++)
+		if ((segments[i].flags & PF_X) && segments[i].filesz)
+			return true;
+	return false;
+}
+
 static int open_object(struct build *b, struct group *group)
 {
 	struct diag_where where = { .object = group->object };
@@ -206,7 +219,8 @@ static int open_object(struct build *b, struct group *group)
 
 	if (!path)
 		return diag_err(b->d, -EINVAL, UPATCH_E_USAGE, &where,
-				"its build ID is needed: give --object %s=PATH", group->object);
+				"no --object says which file that is: give --object %s=PATH",
+				group->object);
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
@@ -217,6 +231,11 @@ static int open_object(struct build *b, struct group *group)
 		return r;
 	if (!image_build_id(group->image)->size)
 		return diag_err(b->d, -EINVAL, UPATCH_E_BUILD_ID, &where, "'%s' has no build ID",
+				path);
+	if (!has_code(group->image))
+		return diag_err(b->d, -EINVAL, UPATCH_E_USAGE, &where,
+				"'%s' has no code, as a separate debug file; give the object "
+				"itself, its debug file is found where debuggers look for it",
 				path);
 	return 0;
 }

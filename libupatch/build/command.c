@@ -73,6 +73,16 @@ static int spawn(const char *const argv[], int output, pid_t *ret)
 	return -r;
 }
 
+/* What it says though it is content: a warning of the compiler is a crash of the target's, later. */
+static void pass_on(struct diag *d, const char *command, char *output)
+{
+	char *rest = output;
+
+	for (char *line; (line = strsep(&rest, "\n"));)
+		if (*line)
+			diag_warn(d, "%s: %s", command, line);
+}
+
 int command_run(struct diag *d, const char *const argv[])
 {
 	_cleanup_free_ char *output = NULL;
@@ -95,8 +105,10 @@ int command_run(struct diag *d, const char *const argv[])
 	output = read_all(in);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		pass_on(d, argv[0], output);
 		return 0;
+	}
 	r = diag_err(d, -EINVAL, UPATCH_E_COMPILER, NULL, "'%s' failed with status %d", argv[0],
 		     WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	diag_set_detail(d, output);

@@ -31,6 +31,15 @@ static const char *const base_flags[] = {
 	"-fdata-sections",
 };
 
+/*
+ * What C compilers took for ages, and what C++ never did: a function that is not declared is called as if
+ * it returned an int, which cuts pointers in half.
+ */
+static const char *const c_flags[] = {
+	"-Werror=implicit-function-declaration",
+	"-Werror=int-conversion",
+};
+
 static bool is_cxx(const char *source)
 {
 	static const char *const suffixes[] = { ".cc", ".cpp", ".cxx", ".C" };
@@ -65,7 +74,7 @@ int compile_source(struct diag *d, const struct upatch_build_options *opts, cons
 
 	while (opts->cflags && opts->cflags[nr_cflags])
 		nr_cflags++;
-	argv = calloc(ARRAY_SIZE(base_flags) + nr_cflags + 8, sizeof(*argv));
+	argv = calloc(ARRAY_SIZE(base_flags) + ARRAY_SIZE(c_flags) + nr_cflags + 8, sizeof(*argv));
 	if (!argv || asprintf(&include, "-I%s", dir && *dir ? dir : UPATCH_INCLUDEDIR) < 0)
 		return diag_oom(d);
 	/* Same input, same output, wherever it is built. */
@@ -74,6 +83,8 @@ int compile_source(struct diag *d, const struct upatch_build_options *opts, cons
 	argv[nr++] = compiler_for(opts, source);
 	for (size_t i = 0; i < ARRAY_SIZE(base_flags); i++)
 		argv[nr++] = base_flags[i];
+	for (size_t i = 0; !is_cxx(source) && i < ARRAY_SIZE(c_flags); i++)
+		argv[nr++] = c_flags[i];
 	argv[nr++] = include;
 	if (map)
 		argv[nr++] = map;

@@ -176,6 +176,60 @@ static void test_compiler_has_its_say_in_the_detail(void **state)
 	assert_contains(cli->err, "\n    wrong.c:1:");
 }
 
+static void test_warnings_of_the_compiler_are_passed_on(void **state)
+{
+	struct cli *cli = *state;
+	char *object;
+
+	assert_true(asprintf(&object, "program=%s", getenv("PROGRAM")) > 0);
+	cli_write(cli, "fix.c",
+		  "#include <upatch/livepatch.h>\n"
+		  "UPATCH_OBJECT(\"program\");\n"
+		  "#warning look at me\n"
+		  "static int new_answer(int x) { return x; }\n"
+		  "UPATCH_FUNC(answer, new_answer);\n");
+	run(cli, "build", "--source", "fix.c", "--object", object);
+	assert_exit(cli, UPATCH_EXIT_DONE);
+	assert_contains(cli->err, "warning: cc: fix.c:3:");
+	assert_contains(cli->err, "look at me");
+	run(cli, "build", "--source", "fix.c", "--object", object, "--json");
+	assert_exit(cli, UPATCH_EXIT_DONE);
+	assert_contains(json_string_at(cli->json, "warnings.0"), "cc: fix.c:3:");
+	free(object);
+}
+
+/* It would be called as if it returned an int. */
+static void test_functions_must_be_declared(void **state)
+{
+	struct cli *cli = *state;
+
+	cli_write(cli, "fix.c",
+		  "#include <upatch/livepatch.h>\n"
+		  "UPATCH_OBJECT(\"program\");\n"
+		  "static int new_answer(int x) { return undeclared(x); }\n"
+		  "UPATCH_FUNC(answer, new_answer);\n");
+	run(cli, "build", "--source", "fix.c");
+	assert_exit(cli, UPATCH_EXIT_REFUSED);
+	assert_text_reason(cli, "compiler");
+	assert_contains(cli->err, "undeclared");
+}
+
+static void test_a_separate_debug_file_is_no_object(void **state)
+{
+	struct cli *cli = *state;
+	char *command;
+
+	assert_true(asprintf(&command, "objcopy --only-keep-debug '%s' '%s/program.debug'",
+			     getenv("PROGRAM"), cli->dir) > 0);
+	assert_int_equal(system(command), 0);
+	free(command);
+	cli_write_source(cli);
+	run(cli, "build", "--source", "fix.c", "--object", "program=program.debug");
+	assert_exit(cli, UPATCH_EXIT_USAGE);
+	assert_text_reason(cli, "usage");
+	assert_contains(cli->err, "separate debug file");
+}
+
 static void test_flags_and_compiler_are_used(void **state)
 {
 	struct cli *cli = *state;
@@ -215,6 +269,12 @@ int main(void)
 			test_function_that_the_object_lacks_is_refused_by_name, cli_setup,
 			cli_teardown),
 		cmocka_unit_test_setup_teardown(test_compiler_has_its_say_in_the_detail, cli_setup,
+						cli_teardown),
+		cmocka_unit_test_setup_teardown(test_warnings_of_the_compiler_are_passed_on,
+						cli_setup, cli_teardown),
+		cmocka_unit_test_setup_teardown(test_functions_must_be_declared, cli_setup,
+						cli_teardown),
+		cmocka_unit_test_setup_teardown(test_a_separate_debug_file_is_no_object, cli_setup,
 						cli_teardown),
 		cmocka_unit_test_setup_teardown(test_flags_and_compiler_are_used, cli_setup,
 						cli_teardown),
