@@ -21,7 +21,8 @@
 struct monitor {
 	struct cli *cli;
 	sd_event *event;
-	bool is_gone; /* the daemon is */
+	bool is_gone;	 /* the daemon is */
+	bool is_settled; /* was the last thing that was shown */
 };
 
 static const struct args_option no_options[] = { {} };
@@ -120,8 +121,18 @@ static int show(struct monitor *monitor, struct json_object *event)
 static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *error)
 {
 	struct json_object *event = read_event(message);
+	struct monitor *monitor = userdata;
+	bool was_settled = monitor->is_settled;
 
-	return event ? show(userdata, event) : 0;
+	if (!event)
+		return 0;
+	/* Each process that begins has to be looked at, and mostly that is all: not worth a line. */
+	monitor->is_settled = strcmp(model_string(event, "event"), "settled") == 0;
+	if (monitor->is_settled && was_settled) {
+		json_object_put(event);
+		return 0;
+	}
+	return show(monitor, event);
 }
 
 static int on_disconnected(sd_bus_message *message, void *userdata, sd_bus_error *error)

@@ -185,15 +185,19 @@ static pid_t start_monitor(const struct session *session, int *ret)
 	return pid;
 }
 
-/* One JSON object per line. Until there is one with this event. */
+/*
+ * One JSON object per line. Until there is one with this event. That all is settled is said once: processes
+ * of others come and go all the time, and have to be looked at.
+ */
 static void await_line(FILE *f, const char *event, const char *keys)
 {
+	bool was_settled = false;
 	struct pollfd pollfd = { .fd = fileno(f), .events = POLLIN };
 	char line[1024];
 
 	for (;;) {
 		struct json_object *json;
-		bool is_it;
+		bool is_it, is_settled;
 
 		assert_int_equal(poll(&pollfd, 1, SESSION_DEADLINE_MS), 1);
 		assert_non_null(fgets(line, sizeof(line), f));
@@ -201,6 +205,9 @@ static void await_line(FILE *f, const char *event, const char *keys)
 		if (!json)
 			fail_msg("this is not JSON: %s", line);
 		is_it = strcmp(json_string_at(json, "event"), event) == 0;
+		is_settled = strcmp(json_string_at(json, "event"), "settled") == 0;
+		assert_false(is_settled && was_settled);
+		was_settled = is_settled;
 		if (is_it)
 			assert_keys(json, keys);
 		json_object_put(json);
@@ -226,7 +233,8 @@ static void test_monitor_shows_events_as_they_happen(void **state)
 	setvbuf(f, NULL, _IONBF, 0); /* what poll() says is all there is */
 	/* Its first line says that it listens. */
 	await_line(f, "listening", "event at");
-	session_spawn(session, getenv("HOLDER"));
+	for (int i = 0; i < 8; i++)
+		session_spawn(session, getenv("HOLDER"));
 	run(cli, "enable", "fix.upatch", "--socket", session->socket);
 	assert_exit(cli, UPATCH_EXIT_DONE);
 	await_line(f, "patches", "event at patch");
