@@ -338,8 +338,9 @@ static int call_start(struct bus_call *call, struct failure *f)
 	call->output = memfd_create("upatchd-report", MFD_CLOEXEC);
 	r = call->output < 0 ? -errno : spawn(call);
 	if (r < 0)
-		return bus_error_raise(f, UPATCH_E_WORKER, call->request.pid, "cannot start %s: %s",
-				       worker_path(), strerror(-r));
+		return bus_error_raise(f, UPATCH_E_WORKER, call->request.pid,
+				       "cannot start %s (UPATCHD_LOOKER): %s", worker_path(),
+				       strerror(-r));
 	call->state = BUS_CALL_RUNNING;
 	call->bus->calls.nr_running++;
 	r = watch_worker(call);

@@ -59,6 +59,12 @@ static int refuse(struct failure *f, const struct ini_line *line, const char *wh
 	return failure_set(f, -EINVAL, UPATCH_E_CONFIG, "%s: %s", line->where, what);
 }
 
+static int refuse_key(struct failure *f, const struct ini_line *line)
+{
+	return failure_set(f, -EINVAL, UPATCH_E_CONFIG, "%s: '%s' is no setting of [%s]",
+			   line->where, line->key, line->section);
+}
+
 /* "ExcludeUnit" is what "exclude-unit" is on a command line. */
 static int take_condition(const struct ini_line *line, struct rule *rule, struct failure *f)
 {
@@ -88,7 +94,7 @@ static int take_condition(const struct ini_line *line, struct rule *rule, struct
 		failure_clear(&why);
 		return r;
 	}
-	return refuse(f, line, "no setting of this section");
+	return refuse_key(f, line);
 }
 
 static int take_number(const struct ini_line *line, unsigned int max, unsigned int *ret,
@@ -120,7 +126,7 @@ static int take_daemon_line(struct config *config, const struct ini_line *line, 
 			       ? 0
 			       : refuse(f, line, "Watch: events or rescan");
 	}
-	return refuse(f, line, "no setting of this section");
+	return refuse_key(f, line);
 }
 
 static int take_path(struct parsing *parsing, const struct ini_line *line, struct failure *f)

@@ -253,7 +253,8 @@ static void test_without_the_connector_it_looks_in_intervals_and_says_so(void **
 	assert_non_null(file);
 	fprintf(file, "Colour=red\n");
 	assert_int_equal(fclose(file), 0);
-	assert_non_null(strstr(fixture_ask(f, "reload"), "upatchd.conf:6: no setting of this"));
+	assert_non_null(
+		strstr(fixture_ask(f, "reload"), "upatchd.conf:6: 'Colour' is no setting of ["));
 	assert_int_equal(fixture_count(f, "skipped"), 1);
 
 	/* At a start nobody is touched, for who is excluded is not known. */

@@ -63,7 +63,8 @@ static void test_what_is_wrong_is_named_with_its_line(void **state)
 	assert_refused("[Deamon]\n", "etc/x.conf:1: sections are [Daemon], [Exclude] and [Patch]");
 	assert_refused("[Daemon]\n\nWorkers=0\n", "etc/x.conf:3: Workers: a number from 1 to 256");
 	assert_refused("[Daemon]\nWorkers\n", "etc/x.conf:2: a setting is written Key=value");
-	assert_refused("[Daemon]\nColour=red\n", "etc/x.conf:2: no setting of this section");
+	assert_refused("[Daemon]\nColour=red\n",
+		       "etc/x.conf:2: 'Colour' is no setting of [Daemon]");
 	assert_refused("[Daemon\n", "etc/x.conf:1: a section is written [Name]");
 	assert_refused("[Exclude]\nUser=nobody-of-that-name\n",
 		       "etc/x.conf:2: user 'nobody-of-that-name': there is no such user");
