@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
 	OPTIONS_MAX = 32,
@@ -164,12 +165,24 @@ int args_parse(struct cli *cli, int argc, char *argv[], const struct args *args,
 	return r;
 }
 
+/* Both mistakes leave a number behind. */
+static int complain_of_operand(struct cli *cli, char *const operands[], const char *unexpected)
+{
+	bool has_number = false;
+
+	for (; *operands; operands++)
+		has_number |= strspn(*operands, "0123456789.") == strlen(*operands);
+	return cli_usage(cli, "unexpected argument '%s'%s", unexpected,
+			 has_number ? "; it is --pid=PID,PID and --wait=SECONDS, without spaces"
+				    : "");
+}
+
 int args_operand(struct cli *cli, int argc, char *argv[], const char *what, const char **ret)
 {
 	if (optind >= argc)
 		return cli_usage(cli, "%s is missing", what);
 	if (argc - optind > 1)
-		return cli_usage(cli, "unexpected argument '%s'", argv[optind + 1]);
+		return complain_of_operand(cli, argv + optind, argv[optind + 1]);
 	*ret = argv[optind];
 	return 0;
 }
@@ -177,6 +190,6 @@ int args_operand(struct cli *cli, int argc, char *argv[], const char *what, cons
 int args_no_operand(struct cli *cli, int argc, char *argv[])
 {
 	if (optind < argc)
-		return cli_usage(cli, "unexpected argument '%s'", argv[optind]);
+		return complain_of_operand(cli, argv + optind, argv[optind]);
 	return 0;
 }

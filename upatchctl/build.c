@@ -48,7 +48,8 @@ static void build_settings_deinit(struct build_settings *settings)
 static const struct args_option build_options[] = {
 	{ 's', "source", "FILE", "a source file of replacements; may be repeated" },
 	{ 'o', "output", "FILE", "the patch file to write; default: SOURCE.upatch, here" },
-	{ KEY_OBJECT, "object", "NAME=PATH", "check and resolve against this ELF file" },
+	{ KEY_OBJECT, "object", "NAME=PATH",
+	  "the ELF file of each UPATCH_OBJECT() in the sources" },
 	{ KEY_NAME, "name", "NAME", "name of the patch; default: as the output file" },
 	{ KEY_PATCH_VERSION, "patch-version", "VERSION", "version of the patch" },
 	{ KEY_DESCRIPTION, "description", "TEXT", "what it is good for" },
@@ -58,7 +59,7 @@ static const struct args_option build_options[] = {
 	{ KEY_REQUIRE, "require", "OBJECT", "no other build of that library may be loaded" },
 	{ KEY_KERNEL_MODULE, "kernel-module", "FILE", "a klp module (.ko) for one kernel" },
 	{ KEY_ORDER, "order", "WHICH", "kernel-first or userspace-first" },
-	{ KEY_CFLAG, "cflag", "FLAG", "a flag for the compiler; may be repeated" },
+	{ KEY_CFLAG, "cflag", "FLAG", "a flag for the compiler, such as -I; may be repeated" },
 	{ KEY_COMPILER, "compiler", "COMMAND", "the compiler; default: $CC or cc" },
 	{},
 };
@@ -136,7 +137,7 @@ static int take_build(struct cli *cli, int key, const char *value, void *userdat
 }
 
 static const struct args build_args = {
-	.synopsis = "--source FILE... [OPTION]...",
+	.synopsis = "--source FILE... --object NAME=PATH... [OPTION]...",
 	.summary = "Compile replacements, written with <upatch/livepatch.h>, into a patch file.",
 	.options = build_options,
 	.take = take_build,

@@ -143,7 +143,7 @@ static int take_change(struct cli *cli, int key, const char *value, void *settin
 }
 
 static const struct args apply_args = {
-	.synopsis = "-p PID... FILE [OPTION]...",
+	.synopsis = "-p PID[,PID]... FILE [OPTION]...",
 	.summary =
 		"Enable a patch in running processes. One with klp modules is enabled in the kernel\n"
 		"as well: both sides, or neither.",
@@ -152,7 +152,7 @@ static const struct args apply_args = {
 };
 
 static const struct args revert_args = {
-	.synopsis = "-p PID... NAME|--file FILE [OPTION]...",
+	.synopsis = "-p PID[,PID]... NAME|--file FILE [OPTION]...",
 	.summary =
 		"Disable the patch of that name in running processes; with its file, in the kernel\n"
 		"as well, if it has klp modules: both sides, or neither.",
@@ -161,7 +161,7 @@ static const struct args revert_args = {
 };
 
 static const struct args wait_args = {
-	.synopsis = "-p PID... [OPTION]...",
+	.synopsis = "-p PID[,PID]... [OPTION]...",
 	.summary = "Carry on with the open transitions of running processes, whoever began them.",
 	.options = wait_options,
 	.take = take_change,

@@ -49,7 +49,7 @@ static int take_check(struct cli *cli, int key, const char *value, void *userdat
 }
 
 static const struct args check_args = {
-	.synopsis = "-p PID... FILE [OPTION]...",
+	.synopsis = "-p PID[,PID]... FILE [OPTION]...",
 	.summary = "Find out what apply would meet, changing nothing. Exit status: 0 it can be\n"
 		   "applied, 1 it would be refused, 3 it would have to wait, 4 nothing matched.",
 	.options = check_options,

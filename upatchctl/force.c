@@ -41,7 +41,7 @@ static int take_force(struct cli *cli, int key, const char *value, void *userdat
 }
 
 static const struct args force_args = {
-	.synopsis = "-p PID... [OPTION]...",
+	.synopsis = "-p PID[,PID]... [OPTION]...",
 	.summary =
 		"Switch the threads that hold an open transition, wherever they are: until they\n"
 		"leave the old functions they run them together with the new ones.",

@@ -24,7 +24,7 @@ static int take_gc(struct cli *cli, int key, const char *value, void *settings)
 }
 
 static const struct args gc_args = {
-	.synopsis = "-p PID... [OPTION]...",
+	.synopsis = "-p PID[,PID]... [OPTION]...",
 	.summary = "Unmap disabled patches that were kept and that nothing refers to any more.",
 	.options = gc_options,
 	.take = take_gc,

@@ -300,10 +300,23 @@ static void status_of_targets(struct cli *cli, struct json_object *processes,
 	}
 }
 
+static void warn_of_hidden(struct cli *cli, size_t nr)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = asprintf(&text,
+			 "%zu processes are left out, which this user may not look into: be root, "
+			 "or start upatchd",
+			 nr);
+
+	model_append(model_get(cli->model, "warnings"),
+		     must(json_object_new_string(must(r < 0 ? NULL : text))));
+}
+
 /* Most processes are nobody's targets, and some vanish while they are looked at. */
 static int status_of_all(struct cli *cli, struct json_object *processes)
 {
 	_cleanup_(pid_list_deinit) struct pid_list all = {};
+	size_t nr_hidden = 0;
 	int r;
 
 	r = process_list(&all);
@@ -321,10 +334,16 @@ static int status_of_all(struct cli *cli, struct json_object *processes)
 	for (size_t i = 0; i < all.nr; i++) {
 		struct upatch_status *status = NULL;
 
-		if (read_status(cli, all.items[i], &status) >= 0 && status->nr_patches > 0)
+		r = read_status(cli, all.items[i], &status);
+		if (r >= 0 && status->nr_patches > 0)
 			model_append(processes, process_object(status));
+		else if (r < 0 && upatch_ctx_error(cli->ctx)->reason == UPATCH_E_PERMISSION)
+			nr_hidden++;
 		upatch_status_free(status);
 	}
+	/* Root is kept out by a sandbox, and can do nothing about it. */
+	if (nr_hidden && geteuid() != 0)
+		warn_of_hidden(cli, nr_hidden);
 	return 0;
 }
 

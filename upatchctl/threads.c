@@ -41,7 +41,7 @@ static int take_threads(struct cli *cli, int key, const char *value, void *userd
 }
 
 static const struct args threads_args = {
-	.synopsis = "-p PID... [OPTION]...",
+	.synopsis = "-p PID[,PID]... [OPTION]...",
 	.summary =
 		"List threads: -1 no transition is open, 0 unpatched, 1 patched; and what holds\n"
 		"those that have not switched. Stops the process once, briefly.",

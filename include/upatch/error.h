@@ -27,7 +27,7 @@ enum upatch_exit {
 #define UPATCH_REASONS(X) \
 	X(NONE,            "none",             UPATCH_EXIT_DONE,    "") \
 	/* the caller and the machine */ \
-	X(USAGE,           "usage",            UPATCH_EXIT_USAGE,   "see upatchctl --help") \
+	X(USAGE,           "usage",            UPATCH_EXIT_USAGE,   "see upatchctl --help, and upatchctl VERB --help") \
 	X(NO_MEMORY,       "no-memory",        UPATCH_EXIT_REFUSED, "free memory and try again") \
 	X(IO,              "io",               UPATCH_EXIT_REFUSED, "check the file or device named above") \
 	X(CONFIG,          "config",           UPATCH_EXIT_REFUSED, "correct the file named above, then reload upatchd") \
@@ -38,17 +38,17 @@ enum upatch_exit {
 	X(LIMIT,           "limit",            UPATCH_EXIT_REFUSED, "wait for the answers to what was asked already") \
 	X(DEADLINE,        "deadline",         UPATCH_EXIT_REFUSED, "see upatchctl status: what was begun is carried on with, or undone, by the next call") \
 	/* ELF and patch files */ \
-	X(NOT_ELF,         "not-elf",          UPATCH_EXIT_REFUSED, "give the path of an ELF file") \
+	X(NOT_ELF,         "not-elf",          UPATCH_EXIT_REFUSED, "give the path of an ELF file: of a program or library, or a patch file that upatchctl build wrote") \
 	X(BAD_ELF,         "bad-elf",          UPATCH_EXIT_REFUSED, "the file is damaged: install it again") \
-	X(BAD_PATCHFILE,   "bad-patchfile",    UPATCH_EXIT_REFUSED, "build the patch file again") \
+	X(BAD_PATCHFILE,   "bad-patchfile",    UPATCH_EXIT_REFUSED, "give a file that upatchctl build wrote; if it is one, build it again") \
 	X(PATCHFILE_VERSION, "patchfile-version", UPATCH_EXIT_REFUSED, "build the patch file with this version of upatchctl") \
 	X(ARCHITECTURE,    "architecture",     UPATCH_EXIT_REFUSED, "build the patch for the target's architecture") \
-	X(COMPILER,        "compiler",         UPATCH_EXIT_REFUSED, "mend the source file named by the compiler") \
+	X(COMPILER,        "compiler",         UPATCH_EXIT_REFUSED, "mend what the compiler complains about") \
 	X(NO_FUNCS,        "no-funcs",         UPATCH_EXIT_REFUSED, "declare UPATCH_OBJECT() and UPATCH_FUNC() in the source") \
 	/* what the patch asks of the target */ \
 	X(BUILD_ID,        "build-id",         UPATCH_EXIT_REFUSED, "build the patch for the object that the target has mapped") \
-	X(NO_OBJECT,       "no-object",        UPATCH_EXIT_NOTHING, "the object is not loaded in this target") \
-	X(NO_FUNCTION,     "no-function",      UPATCH_EXIT_REFUSED, "check the name; give --object with an unstripped file when building") \
+	X(NO_OBJECT,       "no-object",        UPATCH_EXIT_NOTHING, "check that it is the right process: the object is not loaded there") \
+	X(NO_FUNCTION,     "no-function",      UPATCH_EXIT_REFUSED, "check the name; install the debug symbols of a stripped object, or give --object the unstripped file; where the function was inlined, patch its callers") \
 	X(AMBIGUOUS,       "ambiguous",        UPATCH_EXIT_REFUSED, "say which one with sympos") \
 	X(SYMPOS,          "sympos",           UPATCH_EXIT_REFUSED, "use a sympos between 1 and the number of symbols of that name") \
 	X(FUNCTION_SIZE,   "function-size",    UPATCH_EXIT_REFUSED, "build the patch against the object that the target has mapped") \
@@ -61,19 +61,19 @@ enum upatch_exit {
 	X(RELOC_TYPE,      "reloc-type",       UPATCH_EXIT_REFUSED, "build the payload with -fPIC and the default TLS model") \
 	X(UNRESOLVED,      "unresolved",       UPATCH_EXIT_REFUSED, "the target has no such symbol: load its library first or do without it") \
 	X(TLS_SYMBOL,      "tls-symbol",       UPATCH_EXIT_REFUSED, "use thread-local variables that the target already has") \
-	X(NO_ROOM,         "no-room",          UPATCH_EXIT_REFUSED, "the address space near the object is full") \
+	X(NO_ROOM,         "no-room",          UPATCH_EXIT_REFUSED, "the address space near the object is full: restart the target") \
 	/* the target */ \
 	X(NO_PROCESS,      "no-process",       UPATCH_EXIT_NOTHING, "check the PID") \
-	X(GONE,            "gone",             UPATCH_EXIT_NOTHING, "the process has exited") \
+	X(GONE,            "gone",             UPATCH_EXIT_NOTHING, "find the process that took its place") \
 	X(KERNEL_THREAD,   "kernel-thread",    UPATCH_EXIT_REFUSED, "kernel threads are patched by klp modules") \
-	X(ZOMBIE,          "zombie",           UPATCH_EXIT_NOTHING, "the process has exited and waits for its parent") \
+	X(ZOMBIE,          "zombie",           UPATCH_EXIT_NOTHING, "there is nothing to patch: the process has exited, and waits for its parent") \
 	X(PERMISSION,      "permission",       UPATCH_EXIT_REFUSED, "run as root, with CAP_SYS_PTRACE, or through upatchd") \
 	X(TRACED,          "traced",           UPATCH_EXIT_REFUSED, "detach the tracer first") \
 	X(SECCOMP,         "seccomp",          UPATCH_EXIT_REFUSED, "run with CAP_SYS_ADMIN, so that the filter can be suspended") \
 	X(UNINTERRUPTIBLE, "uninterruptible",  UPATCH_EXIT_REFUSED, "the thread sleeps in the kernel: try again later") \
 	X(SHADOW_STACK,    "shadow-stack",     UPATCH_EXIT_REFUSED, "start the program without a user shadow stack") \
-	X(NO_SYSCALL_SITE, "no-syscall-site",  UPATCH_EXIT_REFUSED, "the target maps no C library code that can run a system call for us") \
-	X(RCALL,           "rcall",            UPATCH_EXIT_REFUSED, "see the error named above; the target was put back") \
+	X(NO_SYSCALL_SITE, "no-syscall-site",  UPATCH_EXIT_REFUSED, "patch a program that maps a C library: no other code was found that could run a system call for us") \
+	X(RCALL,           "rcall",            UPATCH_EXIT_REFUSED, "see the error named above, and the target's limits; it was put back") \
 	X(CALLBACK,        "callback",         UPATCH_EXIT_REFUSED, "see what the patch's callback wants; upatch(7) says what it may do") \
 	X(WORKER,          "worker",           UPATCH_EXIT_REFUSED, "upatchd tries again by itself; its log tells what became of the worker") \
 	X(EXCLUDED,        "excluded",         UPATCH_EXIT_REFUSED, "see the exclusions of the patch and the [Exclude] sections of upatchd.conf(5)") \
@@ -82,7 +82,7 @@ enum upatch_exit {
 	X(RECORD_VERSION,  "record-version",   UPATCH_EXIT_REFUSED, "use the version of upatch that patched this target") \
 	X(RECORD_FULL,     "record-full",      UPATCH_EXIT_REFUSED, "revert patches that are no longer needed") \
 	/* consistency */ \
-	X(EXISTS,          "exists",           UPATCH_EXIT_REFUSED, "a patch of that name is enabled already") \
+	X(EXISTS,          "exists",           UPATCH_EXIT_REFUSED, "revert it first, or build the new one with a name of its own (--name)") \
 	X(NOT_APPLIED,     "not-applied",      UPATCH_EXIT_NOTHING, "see upatchctl status for the names of enabled patches") \
 	X(BUSY,            "busy",             UPATCH_EXIT_REFUSED, "wait until the open transition completes (upatchctl wait), reverse it or force it") \
 	X(NO_TRANSITION,   "no-transition",    UPATCH_EXIT_NOTHING, "see upatchctl status: no patch of the target is enabling or disabling") \

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,32 @@ static void test_patch_file_that_cannot_be_opened_is_refused_by_name(void **stat
 	assert_contains(json_string_at(cli->json, "errors.0.message"), "nowhere.upatch");
 }
 
+/* Else "no patches" would be taken for an answer about the host. */
+static void test_who_may_not_look_into_all_is_told_so(void **state)
+{
+	const uid_t nobody = 65534;
+	struct cli *cli = *state;
+	bool is_root = geteuid() == 0;
+	bool can_run;
+
+	if (is_root) {
+		assert_int_equal(chown(cli->dir, nobody, (gid_t)-1), 0);
+		assert_int_equal(setresuid(nobody, nobody, 0), 0);
+	}
+	can_run = euidaccess(getenv("UPATCHCTL"), X_OK) == 0;
+	if (can_run)
+		run(cli, "status", "--json");
+	if (is_root)
+		assert_int_equal(setresuid(0, 0, 0), 0);
+	if (!can_run) {
+		print_message("skipped: user %d may not run %s\n", (int)nobody,
+			      getenv("UPATCHCTL"));
+		skip();
+	}
+	assert_exit(cli, UPATCH_EXIT_DONE);
+	assert_contains(json_string_at(cli->json, "warnings.0"), "may not look into");
+}
+
 static void test_text_and_json_say_the_same(void **state)
 {
 	struct cli *cli = *state;
@@ -194,6 +221,8 @@ int main(void)
 		cmocka_unit_test(test_patch_file_that_is_no_elf_file_is_refused),
 		cmocka_unit_test(test_elf_file_that_is_no_patch_file_is_refused),
 		cmocka_unit_test(test_patch_file_that_cannot_be_opened_is_refused_by_name),
+		cmocka_unit_test_setup_teardown(test_who_may_not_look_into_all_is_told_so,
+						cli_setup, cli_teardown),
 		cmocka_unit_test(test_text_and_json_say_the_same),
 		cmocka_unit_test(test_quiet_prints_errors_only),
 		cmocka_unit_test(test_name_of_a_process_cannot_reach_the_terminal_or_spoil_json),

@@ -62,6 +62,20 @@ static void test_option_without_its_value_is_named(void **state)
 	assert_contains(cli->err, "option '--json' takes no value");
 }
 
+static void test_values_that_a_space_cut_off_are_explained(void **state)
+{
+	struct cli *cli = *state;
+
+	run(cli, "apply", "-p", NO_SUCH_PID, "2", "fix.upatch");
+	assert_usage(cli, "'fix.upatch'; it is --pid=PID,PID");
+	run(cli, "gc", "-p", NO_SUCH_PID, "2");
+	assert_usage(cli, "'2'; it is --pid=PID,PID");
+	run(cli, "apply", "-p", NO_SUCH_PID, "--wait", "0.5", "fix.upatch");
+	assert_usage(cli, "--wait=SECONDS");
+	run(cli, "status", "fix.upatch");
+	assert_usage(cli, "unexpected argument 'fix.upatch' [");
+}
+
 static void test_bad_pid_is_a_usage_error(void **state)
 {
 	static const char *const pids[] = {
@@ -237,6 +251,8 @@ int main(void)
 		cmocka_unit_test(test_unknown_option_is_named),
 		cmocka_unit_test(test_json_holds_for_a_complaint_about_an_option_before_it),
 		cmocka_unit_test(test_option_without_its_value_is_named),
+		cmocka_unit_test_setup_teardown(test_values_that_a_space_cut_off_are_explained,
+						cli_setup, cli_teardown),
 		cmocka_unit_test(test_bad_pid_is_a_usage_error),
 		cmocka_unit_test(test_bad_wait_is_a_usage_error),
 		cmocka_unit_test(test_wait_may_have_a_fraction),
