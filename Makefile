@@ -53,7 +53,9 @@ fuzz: deps
 bench: all
 	tests/bench/run $(BUILD)
 
+# The prefix is compiled in: a tree that was set up for another one is built again.
 install: all
+	@meson configure --prefix=$(PREFIX) $(BUILD)
 	DESTDIR=$(DESTDIR) meson install -C $(BUILD)
 
 clean:
