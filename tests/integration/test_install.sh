@@ -26,10 +26,11 @@ import json, sys
 print(next(o["value"] for o in json.load(sys.stdin) if o["name"] == "prefix"))')
 
 for file in include/upatch/{upatch,error,livepatch}.h bin/upatchctl share/man/man1/upatchctl.1 \
-	share/man/man7/upatch.7 share/bash-completion/completions/upatchctl; do
+	share/man/man7/upatch.7 share/bash-completion/completions/upatchctl \
+	share/doc/upatch/{README.md,docs/json.md,patches/jar/take.c}; do
 	[ -s "$prefix/$file" ] || die "no $file is installed"
 done
-ok "headers, tool, manual and completion are installed"
+ok "headers, tool, manual, documents and completion are installed"
 
 pc=$(find "$prefix" -name libupatch.pc)
 lib=$(dirname "$(dirname "$pc")")
