@@ -315,7 +315,12 @@ int target_write(struct target *target, pid_t tracee, uint64_t addr, const void 
 			done += (size_t)n;
 			continue;
 		}
-		r = n < 0 ? -errno : -EFAULT;
+		/* proc_pid_mem(5): the address space is gone. By its PID we would write into another program's. */
+		if (n == 0)
+			return diag_err(target->diag, -ESRCH, UPATCH_E_GONE, &where,
+					"the process has exited, or runs another program now "
+					"(execve)");
+		r = -errno;
 		if (tracee && write_by_poke(tracee, addr + done, (const uint8_t *)buf + done,
 					    size - done) == 0)
 			return 0;
