@@ -15,8 +15,8 @@ struct cached {
 	dev_t dev;
 	ino_t ino;
 	off_t size;
-	struct timespec mtime;
-	uint64_t used; /* when, in calls */
+	struct timespec changed; /* unlike the time of modification nobody can set it */
+	uint64_t used;		 /* when, in calls */
 };
 
 struct image_cache {
@@ -48,8 +48,8 @@ void image_cache_free(struct image_cache *cache)
 static bool is_same(const struct cached *entry, const struct stat *st)
 {
 	return entry->image && entry->dev == st->st_dev && entry->ino == st->st_ino &&
-	       entry->size == st->st_size && entry->mtime.tv_sec == st->st_mtim.tv_sec &&
-	       entry->mtime.tv_nsec == st->st_mtim.tv_nsec;
+	       entry->size == st->st_size && entry->changed.tv_sec == st->st_ctim.tv_sec &&
+	       entry->changed.tv_nsec == st->st_ctim.tv_nsec;
 }
 
 /* An unused entry, or else the one that was used longest ago. */
@@ -96,7 +96,7 @@ int image_cache_get(struct image_cache *cache, struct diag *d, int fd, const cha
 			.dev = st.st_dev,
 			.ino = st.st_ino,
 			.size = st.st_size,
-			.mtime = st.st_mtim,
+			.changed = st.st_ctim,
 			.used = cache->calls,
 		};
 	}

@@ -78,6 +78,39 @@ static void test_a_file_that_changed_is_read_again(void **state)
 	close(fd);
 }
 
+/* Another file may get the inode of one that was deleted, and times are what somebody says they are. */
+static void test_a_change_that_the_time_of_modification_hides_is_seen(void **state)
+{
+	int fd = copy_self(), tries = 0;
+	struct image_cache *cache;
+	struct stat before, after;
+	struct image *a, *b;
+	struct diag diag;
+
+	diag_init(&diag);
+	assert_int_equal(image_cache_new(4, &cache), 0);
+	a = get(cache, &diag, fd);
+	assert_int_equal(fstat(fd, &before), 0);
+	/* The clock of files ticks some hundred times a second. */
+	do {
+		const struct timespec times[] = { before.st_atim, before.st_mtim };
+
+		assert_true(tries++ < 10000000);
+		assert_int_equal(pwrite(fd, "x", 1, before.st_size - 1), 1);
+		assert_int_equal(futimens(fd, times), 0);
+		assert_int_equal(fstat(fd, &after), 0);
+	} while (after.st_ctim.tv_sec == before.st_ctim.tv_sec &&
+		 after.st_ctim.tv_nsec == before.st_ctim.tv_nsec);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_memory_equal(&after.st_mtim, &before.st_mtim, sizeof(after.st_mtim));
+	b = get(cache, &diag, fd);
+	assert_ptr_not_equal(a, b);
+	image_unref(a);
+	image_unref(b);
+	image_cache_free(cache);
+	close(fd);
+}
+
 static void test_what_was_used_longest_ago_goes_first(void **state)
 {
 	int fds[3] = { copy_self(), copy_self(), copy_self() };
@@ -107,6 +140,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_file_is_read_once),
 		cmocka_unit_test(test_a_file_that_changed_is_read_again),
+		cmocka_unit_test(test_a_change_that_the_time_of_modification_hides_is_seen),
 		cmocka_unit_test(test_what_was_used_longest_ago_goes_first),
 	};
 
