@@ -140,6 +140,26 @@ static int wait_all(struct freeze *freeze, uint64_t deadline)
 	}
 }
 
+/*
+ * Who sleeps deeply can neither be stopped nor, once held, be let go again, and would stop for good when he
+ * wakes up: nobody is held before all are seen awake. What falls asleep behind our look is rare.
+ */
+static int await_sleepers(struct target *t, uint64_t deadline)
+{
+	uint64_t grace = MIN(deadline, deadline_in(uninterruptible_grace));
+	_cleanup_free_ pid_t *tids = NULL;
+	unsigned int spins = 0;
+	size_t nr;
+
+	if (proc_read_tids(t->procfd, &tids, &nr) < 0)
+		return diag_err(t->diag, -ESRCH, UPATCH_E_GONE, NULL, "the process has exited");
+	for (size_t i = 0; i < nr; i++)
+		for (; is_uninterruptible(t, tids[i]); nap(&spins))
+			if (deadline_is_over(grace))
+				return raise_uninterruptible(t, tids[i]);
+	return 0;
+}
+
 static int stop_all(struct freeze *freeze, uint64_t deadline)
 {
 	size_t asked = 0;
@@ -172,7 +192,9 @@ int freeze_all(struct target *target, uint64_t deadline, struct freeze *ret)
 
 	freeze.nice = getpriority(PRIO_PROCESS, (id_t)gettid());
 	set_nice(NICE_HIGHEST);
-	r = stop_all(&freeze, deadline);
+	r = await_sleepers(target, deadline);
+	if (r >= 0)
+		r = stop_all(&freeze, deadline);
 	if (r < 0)
 		goto err_thaw;
 	for (size_t i = 0; i < freeze.nr; i++)

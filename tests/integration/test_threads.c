@@ -176,6 +176,36 @@ static void test_a_forked_child_is_a_target_like_any_other(void **state)
 	assert_answer(f, "call", "call 9 1 41 5");
 }
 
+/* Kill the child of the thread that waits in vfork(2), which goes on then. */
+static void end_vfork(struct fixture *f, pid_t child)
+{
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_answer(f, "vforked", "ok");
+}
+
+static pid_t begin_vfork(struct fixture *f)
+{
+	pid_t child = 0;
+
+	assert_int_equal(sscanf(fixture_ask(f, "vfork"), "vfork %d", &child), 1);
+	return child;
+}
+
+/* The thread cannot be stopped, nor be let go again, before the child has gone: it is not held at all. */
+static void test_a_thread_in_vfork_goes_on_when_its_child_has_gone(void **state)
+{
+	struct fixture *f = *state;
+	pid_t child = begin_vfork(f);
+
+	fixture_remember(f);
+	fixture_apply_refused(f, "p", SOURCE_SECRET(1), 0, UPATCH_E_UNINTERRUPTIBLE);
+	assert_answer(f, "twin", "twin 101 201");
+	end_vfork(f, child);
+	fixture_assert_unchanged(f);
+	fixture_apply(f, "p", SOURCE_SECRET(1));
+	assert_answer(f, "secret", "secret 1");
+}
+
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -189,6 +219,7 @@ int main(void)
 		victim_test(test_epoll_wait_never_returns_eintr),
 		victim_test(test_no_signal_is_lost),
 		victim_test(test_a_forked_child_is_a_target_like_any_other),
+		victim_test(test_a_thread_in_vfork_goes_on_when_its_child_has_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,8 @@
  *	scrub		overwrite what calls have left on stacks and in freed memory
  *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
  *	eintr		how often that one saw EINTR
+ *	vfork		start a thread that calls vfork(2), whose child waits to be killed; the child's PID
+ *	vforked		wait until that thread goes on
  *	seccomp		install a filter that kills the process for mmap(2)
  *	leave		the main thread exits, another one goes on reading commands
  */
@@ -23,6 +25,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -32,6 +35,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -246,6 +250,24 @@ static void start(void *(*fn)(void *))
 	pthread_detach(thread);
 }
 
+static volatile pid_t vfork_child;
+static volatile int nr_vforked;
+
+static void *vforker(void *arg)
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		vfork_child = getpid();
+		for (;;)
+			pause();
+	}
+	(void)waitpid(pid, NULL, 0);
+	nr_vforked++;
+	return arg;
+}
+
 static int forbid_mmap(void)
 {
 	struct sock_filter filter[] = {
@@ -317,6 +339,15 @@ static void answer(const char *line)
 				pause();
 		}
 		printf("fork %d\n", pid);
+	} else if (strcmp(line, "vfork\n") == 0) {
+		start(vforker);
+		while (!vfork_child)
+			sched_yield();
+		printf("vfork %d\n", (int)vfork_child);
+	} else if (strcmp(line, "vforked\n") == 0) {
+		while (!nr_vforked)
+			sched_yield();
+		printf("ok\n");
 	} else if (strcmp(line, "seccomp\n") == 0)
 		printf("%s\n", forbid_mmap() == 0 ? "ok" : "failed");
 	else
