@@ -192,7 +192,9 @@ int freeze_all(struct target *target, uint64_t deadline, struct freeze *ret)
 
 	freeze.nice = getpriority(PRIO_PROCESS, (id_t)gettid());
 	set_nice(NICE_HIGHEST);
-	r = await_sleepers(target, deadline);
+	r = target_check_memory(target);
+	if (r >= 0)
+		r = await_sleepers(target, deadline);
 	if (r >= 0)
 		r = stop_all(&freeze, deadline);
 	if (r < 0)
@@ -336,8 +338,12 @@ int freeze_one(struct target *target, uint64_t deadline,
 		.nice = getpriority(PRIO_PROCESS, (id_t)gettid()),
 	};
 	size_t nr = 0;
-	int r = 1;
+	int r;
 
+	r = target_check_memory(target);
+	if (r < 0)
+		return r;
+	r = 1;
 	freeze.threads = calloc(1, sizeof(*freeze.threads));
 	if (!freeze.threads)
 		return diag_oom(target->diag);

@@ -76,7 +76,9 @@ int proc_parse_stat(const char *line, struct proc_stat *ret)
 		if (end == p)
 			return -EBADMSG;
 		p = end;
-		if (field == 9)
+		if (field == 4)
+			st.parent = (pid_t)value;
+		else if (field == 9)
 			st.is_kernel_thread = value & PF_KTHREAD;
 		else if (field == 22)
 			st.start_time = value;

@@ -18,7 +18,8 @@ enum {
 
 struct proc_stat {
 	char comm[PROC_COMM_MAX];
-	char state; /* R S D T t Z X ... */
+	char state;   /* R S D T t Z X ... */
+	pid_t parent; /* 0: it has none in our PID namespace */
 	bool is_kernel_thread;
 	uint64_t start_time;  /* clock ticks after boot */
 	uint64_t start_stack; /* changes with every exec; 0 without the right to see it */

@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,21 @@ int target_check_alive(struct target *target)
 	    stat.state != 'X')
 		return 0;
 	return choose_thread(target, target->diag, target->pid);
+}
+
+int target_check_memory(struct target *target)
+{
+	struct diag_where where = { .pid = target->pid };
+	struct proc_stat stat;
+
+	/* kcmp(2): 0 is equal. Who may not compare has another user's process as parent. */
+	if (proc_read_stat(target->procfd, 0, &stat) < 0 || !stat.parent ||
+	    syscall(SYS_kcmp, target->tid, stat.parent, KCMP_VM, 0, 0) != 0)
+		return 0;
+	return diag_err(target->diag, -EBUSY, UPATCH_E_UNINTERRUPTIBLE, &where,
+			"it is a child of vfork(2), in the memory of process %d, which waits for "
+			"it to run another program",
+			(int)stat.parent);
 }
 
 int target_maps(struct target *target, struct maps *ret)

@@ -53,6 +53,16 @@ void target_close(struct target *target);
  */
 int target_check_alive(struct target *target);
 
+/**
+ * target_check_memory() - is its memory its own?
+ *
+ * A child of vfork(2), as posix_spawn(3) makes, runs in its parent's until it becomes another program: the
+ * parent's threads are there, too, and are not among its own.
+ *
+ * Return: 0, or -EBUSY raised with UPATCH_E_UNINTERRUPTIBLE.
+ */
+int target_check_memory(struct target *target);
+
 /* Snapshot of the mappings. Return: 0, or -errno raised. */
 int target_maps(struct target *target, struct maps *ret);
 

@@ -206,6 +206,32 @@ static void test_a_thread_in_vfork_goes_on_when_its_child_has_gone(void **state)
 	assert_answer(f, "secret", "secret 1");
 }
 
+/* Its memory is its parent's, whose threads are in functions that change: they are not its own. */
+static void test_a_child_of_vfork_is_not_patched(void **state)
+{
+	struct fixture *f = *state;
+	struct upatch_patch *patch = fixture_patch(f, "p", SOURCE_BLOCK_AND_SECRET(1));
+	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = 0 };
+	struct upatch_target *target;
+	pid_t child;
+
+	assert_answer(f, "block", "ok");
+	child = begin_vfork(f);
+	fixture_remember(f);
+	assert_int_equal(upatch_target_open(f->ctx, child, &target), 0);
+	assert_true(upatch_target_apply(target, patch, &opts, NULL) < 0);
+	fixture_assert_reason(f, UPATCH_E_UNINTERRUPTIBLE);
+	assert_answer(f, "secret", "secret 6");
+	fixture_assert_unchanged(f);
+	upatch_target_close(target);
+	upatch_patch_close(patch);
+	end_vfork(f, child);
+	fixture_apply_pending(f, "p", SOURCE_BLOCK_AND_SECRET(1), 0);
+	assert_answer(f, "release", "ok");
+	assert_int_equal(upatch_target_wait(f->target, NULL, NULL), 0);
+	assert_answer(f, "secret", "secret 1");
+}
+
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -220,6 +246,7 @@ int main(void)
 		victim_test(test_no_signal_is_lost),
 		victim_test(test_a_forked_child_is_a_target_like_any_other),
 		victim_test(test_a_thread_in_vfork_goes_on_when_its_child_has_gone),
+		victim_test(test_a_child_of_vfork_is_not_patched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,7 @@ static void test_a_name_with_parentheses_does_not_shift_fields(void **state)
 			 0);
 	assert_string_equal(stat.comm, "a) S (b c)");
 	assert_int_equal(stat.state, 'R');
+	assert_int_equal(stat.parent, 1);
 	assert_true(stat.is_kernel_thread);
 	assert_int_equal(stat.start_time, 4711);
 	assert_int_equal(stat.start_stack, 815);
