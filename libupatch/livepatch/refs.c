@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -162,22 +164,64 @@ static bool is_in_register(const struct session *s, const struct search *search)
 	return false;
 }
 
+/*
+ * Shared memory has a file, too. What is written to a device is no pointer, and opening one may have effects.
+ * Return: or -1.
+ */
+static int open_shared(const struct session *s, const struct mapping *m)
+{
+	struct stat st;
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)m->start,
+		       (unsigned long long)m->end);
+	if (!m->is_shared || fstatat(s->target->procfd, path, &st, 0) < 0 || !S_ISREG(st.st_mode))
+		return -1;
+	return openat(s->target->procfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
+/*
+ * As skip_untouched(), of a file: others may have written what the target has not looked at yet, and
+ * reading what nobody has would make the kernel provide it, in gigabytes. lseek(2), "Seeking file data and holes".
+ */
+static uint64_t skip_hole(const struct mapping *m, int fd, uint64_t *at, uint64_t size)
+{
+	uint64_t from = m->offset + (*at - m->start), end = m->offset + (m->end - m->start);
+	off_t data = lseek(fd, (off_t)from, SEEK_DATA), hole;
+
+	if ((data < 0 && errno != ENXIO) || (data >= 0 && (uint64_t)data < from))
+		return size; /* not known: look at all of it */
+	if (data < 0 || (uint64_t)data >= end) {
+		*at = m->end;
+		return 0;
+	}
+	*at += (uint64_t)data - from;
+	size = MIN((uint64_t)CHUNK, m->end - *at);
+	hole = lseek(fd, data, SEEK_HOLE);
+	return hole > data ? MIN(size, (uint64_t)(hole - data)) : size;
+}
+
+/* Return: REFS_*. */
 static int search_mapping(struct session *s, const struct search *search, const struct mapping *m,
 			  uint64_t *ret_addr)
 {
-	/* Of files and shared memory there may be more than what the target has mapped by now. */
 	bool is_sparse = search->pagemap_fd >= 0 && !m->inode && !m->is_shared;
+	_cleanup_close_ int fd = open_shared(s, m);
 
 	for (uint64_t at = first_live(search, m); at < m->end;) {
 		uint64_t size = MIN((uint64_t)CHUNK, m->end - at);
 
+		if (deadline_is_over(search->query->deadline))
+			return REFS_UNKNOWN;
 		if (is_sparse)
 			size = skip_untouched(search, &at, size);
+		else if (fd >= 0)
+			size = skip_hole(m, fd, &at, size);
 		if (size && search_run(s, search, at, size, ret_addr))
-			return 1;
+			return REFS_FOUND;
 		at += size;
 	}
-	return 0;
+	return REFS_NONE;
 }
 
 /* A stack that the C library, or the kernel, made for a thread, and that the thread is on. */
@@ -224,9 +268,7 @@ int refs_search(struct session *session, const struct refs_query *query, uint64_
 			continue;
 		if (query->flags & REFS_SUSPENDED && is_own_stack(session, m))
 			continue;
-		r = deadline_is_over(query->deadline)
-			    ? REFS_UNKNOWN
-			    : search_mapping(session, &search, m, ret_addr);
+		r = search_mapping(session, &search, m, ret_addr);
 	}
 	free(search.stack_pointers);
 	return r;

@@ -18,6 +18,8 @@
  *	eintr		how often that one saw EINTR
  *	vfork		start a thread that calls vfork(2), whose child waits to be killed; the child's PID
  *	vforked		wait until that thread goes on
+ *	shared		map a GiB of shared memory, and tell where
+ *	sparse		map 32 TiB of private memory
  *	seccomp		install a filter that kills the process for mmap(2)
  *	leave		the main thread exits, another one goes on reading commands
  */
@@ -268,6 +270,12 @@ static void *vforker(void *arg)
 	return arg;
 }
 
+static void *map(size_t size, int flags)
+{
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
+}
+
 static int forbid_mmap(void)
 {
 	struct sock_filter filter[] = {
@@ -348,7 +356,11 @@ static void answer(const char *line)
 		while (!nr_vforked)
 			sched_yield();
 		printf("ok\n");
-	} else if (strcmp(line, "seccomp\n") == 0)
+	} else if (strcmp(line, "shared\n") == 0)
+		printf("shared %p\n", map(1ul << 30, MAP_SHARED));
+	else if (strcmp(line, "sparse\n") == 0)
+		printf("%s\n", map(1ul << 45, MAP_PRIVATE) == MAP_FAILED ? "failed" : "ok");
+	else if (strcmp(line, "seccomp\n") == 0)
 		printf("%s\n", forbid_mmap() == 0 ? "ok" : "failed");
 	else
 		printf("what?\n");
