@@ -34,6 +34,8 @@ enum {
 	START_CODE_SIZE = 64, /* of _start, from the entry point to its call */
 	ROOT_CODE_SIZE = 16,
 	SIGRETURN_CODE_SIZE = 9,
+	/* Of one walk: a thousand for each frame, and some. Expressions in tables may branch back. */
+	READS_MAX = 1 << 20,
 };
 
 /* A search table. libunwind reads it, and the records it points to, through read_bytes(). */
@@ -71,6 +73,7 @@ struct unwinder {
 	const struct arch_regs *regs;
 	struct image_fde_table made_up;
 	uint64_t lost_at;
+	unsigned int nr_reads;
 };
 
 /* --- memory ------------------------------------------------------------------------------------ */
@@ -223,9 +226,12 @@ static int get_dyn_info_list_addr(unw_addr_space_t as, unw_word_t *addr, void *a
 	return -UNW_ENOINFO;
 }
 
+/* libunwind fetches by it all that it looks at: the stack, tables, each step of an expression in these. */
 static int access_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *value, int write, void *arg)
 {
-	if (write || read_bytes(arg, addr, value, sizeof(*value)) < 0)
+	struct unwinder *u = arg;
+
+	if (write || u->nr_reads++ >= READS_MAX || read_bytes(u, addr, value, sizeof(*value)) < 0)
 		return -UNW_EINVAL;
 	return 0;
 }
@@ -376,6 +382,7 @@ enum unwind_outcome unwinder_walk(struct unwinder *unwinder, const struct arch_r
 
 	u->regs = regs;
 	u->lost_at = 0;
+	u->nr_reads = 0;
 	u->other.size = 0;
 	window_load(u, &u->stack, ALIGN_DOWN(regs_sp(regs), (uint64_t)8), WINDOW);
 	ret->nr = 0;

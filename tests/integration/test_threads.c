@@ -232,6 +232,21 @@ static void test_a_child_of_vfork_is_not_patched(void **state)
 	assert_answer(f, "secret", "secret 1");
 }
 
+/* They are the target's to make. */
+static void test_unwind_tables_without_an_end_are_given_up(void **state)
+{
+	struct upatch_options opts = { .size = sizeof(opts), .flags = UPATCH_NO_WAIT };
+	struct fixture *f = *state;
+	struct upatch_patch *patch = fixture_patch(f, "p", SOURCE_SECRET(1));
+
+	assert_answer(f, "endless", "ok");
+	fixture_wait_asleep(f, 2);
+	assert_int_equal(upatch_target_apply(f->target, patch, &opts, NULL), UPATCH_PENDING);
+	fixture_assert_reason(f, UPATCH_E_UNRELIABLE);
+	assert_answer(f, "secret", "secret 1");
+	upatch_patch_close(patch);
+}
+
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -247,6 +262,7 @@ int main(void)
 		victim_test(test_a_forked_child_is_a_target_like_any_other),
 		victim_test(test_a_thread_in_vfork_goes_on_when_its_child_has_gone),
 		victim_test(test_a_child_of_vfork_is_not_patched),
+		victim_test(test_unwind_tables_without_an_end_are_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

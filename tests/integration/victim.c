@@ -20,6 +20,7 @@
  *	vforked		wait until that thread goes on
  *	shared		map a GiB of shared memory, and tell where
  *	sparse		map 32 TiB of private memory
+ *	endless		start a thread that waits in code whose unwind tables have no end
  *	seccomp		install a filter that kills the process for mmap(2)
  *	leave		the main thread exits, another one goes on reading commands
  */
@@ -49,6 +50,7 @@ int asm_neighbour(void);
 int asm_loop(int n);
 int asm_into_entry(int n);
 int asm_padded(void);
+void asm_endless(void);
 
 __thread int tls_counter = 40;
 static int hidden_counter = 7;
@@ -255,6 +257,12 @@ static void start(void *(*fn)(void *))
 static volatile pid_t vfork_child;
 static volatile int nr_vforked;
 
+static void *endless(void *arg)
+{
+	asm_endless();
+	return arg;
+}
+
 static void *vforker(void *arg)
 {
 	pid_t pid = vfork();
@@ -347,6 +355,9 @@ static void answer(const char *line)
 				pause();
 		}
 		printf("fork %d\n", pid);
+	} else if (strcmp(line, "endless\n") == 0) {
+		start(endless);
+		printf("ok\n");
 	} else if (strcmp(line, "vfork\n") == 0) {
 		start(vforker);
 		while (!vfork_child)

@@ -60,4 +60,17 @@ asm_padded:
 	.size asm_padded, . - asm_padded
 	.p2align 4, 0xcc
 
+/* Waits, with unwind tables whose evaluation does not end: a branch back to itself. */
+	.globl asm_endless
+	.type asm_endless, @function
+	.p2align 4
+asm_endless:
+	.cfi_startproc
+	.cfi_escape 0x0f, 3, 0x2f, 0xfd, 0xff /* DW_CFA_def_cfa_expression: DW_OP_skip -3 */
+1:	mov	$34, %eax /* pause(2) */
+	syscall
+	jmp	1b
+	.cfi_endproc
+	.size asm_endless, . - asm_endless
+
 	.section .note.GNU-stack, "", @progbits
