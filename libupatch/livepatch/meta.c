@@ -160,7 +160,7 @@ int meta_new(const struct session *session, const struct plan *plan, uint64_t se
 	struct upatch_meta *meta;
 
 	/* The next one to come would not read it, and could not revert the patch. */
-	if (size > RECORD_META_SIZE_MAX)
+	if (size > RECORD_METAS_SIZE_MAX - record_metas_size(&session->record))
 		return diag_err(session->diag, -EFBIG, UPATCH_E_NO_ROOM, NULL,
 				"the patch's description needs %llu bytes",
 				(unsigned long long)size);

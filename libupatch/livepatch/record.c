@@ -76,6 +76,7 @@ static int read_head(struct record *record, uint64_t addr)
 static int read_metas(struct record *record)
 {
 	struct target *t = record->target;
+	size_t room = RECORD_METAS_SIZE_MAX;
 	int r;
 
 	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
@@ -84,10 +85,10 @@ static int read_metas(struct record *record)
 		/* While it is loaded its meta is not complete; nothing needs it then. */
 		if (entry->state == UPATCH_PATCH_FREE || entry->state == UPATCH_PATCH_LOADING)
 			continue;
-		if (entry->meta_size > RECORD_META_SIZE_MAX ||
-		    entry->meta_size < sizeof(struct upatch_meta))
+		if (entry->meta_size > room || entry->meta_size < sizeof(struct upatch_meta))
 			return record_raise_corrupt(t, "patch %zu has a meta of %u bytes", i,
 						    entry->meta_size);
+		room -= entry->meta_size;
 		_cleanup_free_ struct upatch_meta *meta = malloc(entry->meta_size);
 
 		if (!meta)
@@ -109,7 +110,7 @@ static int read_metas(struct record *record)
 static int read_islands(struct record *record)
 {
 	struct target *t = record->target;
-	size_t alloc = 0;
+	size_t alloc = 0, room = RECORD_ISLANDS_SIZE_MAX;
 	int r;
 
 	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++) {
@@ -119,10 +120,10 @@ static int read_islands(struct record *record)
 		if ((region->kind != UPATCH_REGION_ISLAND && region->kind != UPATCH_REGION_HOOKS) ||
 		    region->state != UPATCH_REGION_MAPPED || region->patch_seq)
 			continue;
-		if (region->ro_size > RECORD_ISLAND_SIZE_MAX ||
-		    region->ro_size < sizeof(struct upatch_island))
+		if (region->ro_size > room || region->ro_size < sizeof(struct upatch_island))
 			return record_raise_corrupt(t, "region %zu is an island of %u bytes", i,
 						    region->ro_size);
+		room -= region->ro_size;
 		_cleanup_free_ struct upatch_island *head = malloc(region->ro_size);
 
 		if (!head)
@@ -389,6 +390,16 @@ bool record_is_stacked(const struct record *record, size_t index)
 	default:
 		return false;
 	}
+}
+
+uint64_t record_metas_size(const struct record *record)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		if (record->metas[i])
+			size += record->metas[i]->size;
+	return size;
 }
 
 bool record_is_superseded(const struct record *record, size_t index)

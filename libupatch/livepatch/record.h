@@ -19,10 +19,10 @@ struct arch_ops;
 struct maps;
 struct target;
 
-/* What is larger is not read. */
+/* What is read of one target: the same page may be many there, and is paid for once. */
 enum {
-	RECORD_META_SIZE_MAX = 64 << 20,
-	RECORD_ISLAND_SIZE_MAX = 64 << 20,
+	RECORD_METAS_SIZE_MAX = 64 << 20,
+	RECORD_ISLANDS_SIZE_MAX = 64 << 20,
 };
 
 /* One island: our copy of its read-only part. */
@@ -134,6 +134,9 @@ int record_store_slot(struct record *record, pid_t tracee, const struct upatch_s
 
 /* Is the patch on the func stacks: enabled, or on its way there or away? */
 bool record_is_stacked(const struct record *record, size_t index);
+
+/* Bytes that the metas of all its patches take, at most RECORD_METAS_SIZE_MAX. */
+uint64_t record_metas_size(const struct record *record);
 
 /* Enabled before a replace patch that completed since: its end has only not been recorded yet. */
 bool record_is_superseded(const struct record *record, size_t index);

@@ -292,7 +292,7 @@ static void test_what_nobody_would_read_is_refused(void **state)
 {
 	/* Just too large; and so large that 32 bits would not hold it. */
 	static const size_t too_many[] = {
-		RECORD_META_SIZE_MAX / sizeof(struct upatch_meta_range),
+		RECORD_METAS_SIZE_MAX / sizeof(struct upatch_meta_range),
 		(1ull << 32) / sizeof(struct upatch_meta_range) + 1,
 	};
 	struct fixture *f = *state;

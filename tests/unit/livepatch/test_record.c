@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -284,6 +286,122 @@ static void test_an_island_with_too_many_slots_is_refused(void **state)
 
 #define record_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* --- the sum of all parts ---------------------------------------------------------------------- */
+
+enum {
+	PART_SIZE = 16 << 20,
+};
+
+/* This process as one that shows a record: what it maps, as /proc/PID/maps would tell of it. */
+struct shown {
+	struct target target;
+	struct mapping mapping;
+	struct maps maps;
+	struct upatch_record *head;
+	void *part; /* PART_SIZE bytes, nearly all of them never touched */
+};
+
+static void show(struct fixture *f, struct shown *ret)
+{
+	void *at = MAP_FAILED;
+
+	/* Above the shadow of a sanitizer. */
+	for (uint64_t i = 0x2000; i < 0x6000 && at == MAP_FAILED; i++)
+		at = mmap((void *)(uintptr_t)((i << 32) | UPATCH_RECORD_ADDR_LOW),
+			  UPATCH_RECORD_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	*ret = (struct shown){
+		.target = { .diag = &f->diag,
+			    .pid = getpid(),
+			    .tid = getpid(),
+			    .memfd = -1,
+			    .arch = &arch_x86_64 },
+		.mapping = { .start = (uintptr_t)at,
+			     .end = (uintptr_t)at + UPATCH_RECORD_SIZE,
+			     .prot = PROT_READ,
+			     .path = "" },
+		.head = at,
+	};
+	ret->maps = (struct maps){ .mappings = &ret->mapping, .nr = 1 };
+	*ret->head = *f->head;
+	ret->head->self = (uintptr_t)at;
+	ret->part = mmap(NULL, PART_SIZE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(ret->part, MAP_FAILED);
+}
+
+static void hide(struct shown *shown)
+{
+	assert_int_equal(munmap(shown->part, PART_SIZE), 0);
+	assert_int_equal(munmap(shown->head, UPATCH_RECORD_SIZE), 0);
+}
+
+static int read_shown(struct shown *shown)
+{
+	struct record record;
+	int r = record_read(&shown->target, &shown->maps, &record);
+
+	if (r >= 0)
+		record_deinit(&record);
+	return r;
+}
+
+/* Some pages of a target that are shown again and again are not to cost us gigabytes. */
+static void test_metas_that_are_too_large_together_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct upatch_meta *meta;
+	struct shown shown;
+
+	show(f, &shown);
+	meta = shown.part;
+	*meta = *f->meta;
+	meta->size = PART_SIZE;
+	meta->nr_objects = meta->nr_funcs = meta->nr_ranges = 0;
+	meta->strings_size = 1;
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++) {
+		shown.head->patches[i] = (struct upatch_patch_entry){
+			.seq = meta->seq,
+			.meta_addr = (uintptr_t)meta,
+			.meta_size = PART_SIZE,
+			.state = i == 0 ? UPATCH_PATCH_ENABLED : UPATCH_PATCH_FREE,
+		};
+	}
+	assert_int_equal(read_shown(&shown), 0);
+	for (size_t i = 0; i < UPATCH_PATCHES_MAX; i++)
+		shown.head->patches[i].state = i < 8 ? UPATCH_PATCH_ENABLED : UPATCH_PATCH_FREE;
+	assert_int_equal(read_shown(&shown), -EBADMSG);
+	assert_int_equal(f->diag.error.reason, UPATCH_E_RECORD_CORRUPT);
+	hide(&shown);
+}
+
+static void test_islands_that_are_too_large_together_are_refused(void **state)
+{
+	struct upatch_island *island;
+	struct fixture *f = *state;
+	struct shown shown;
+
+	show(f, &shown);
+	island = shown.part;
+	memcpy(island->magic, UPATCH_ISLAND_MAGIC, sizeof(island->magic));
+	island->version = UPATCH_ABI_VERSION;
+	for (size_t i = 0; i < UPATCH_REGIONS_MAX; i++)
+		shown.head->regions[i] = (struct upatch_region){
+			.addr = (uintptr_t)island,
+			.size = PART_SIZE,
+			.ro_size = PART_SIZE,
+			.kind = UPATCH_REGION_ISLAND,
+			.state = i == 0 ? UPATCH_REGION_MAPPED : UPATCH_REGION_FREE,
+		};
+	assert_int_equal(read_shown(&shown), 0);
+	for (size_t i = 0; i < 8; i++)
+		shown.head->regions[i].state = UPATCH_REGION_MAPPED;
+	assert_int_equal(read_shown(&shown), -EBADMSG);
+	assert_int_equal(f->diag.error.reason, UPATCH_E_RECORD_CORRUPT);
+	hide(&shown);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +419,8 @@ int main(void)
 		record_test(test_a_replacement_outside_of_the_payload_is_refused),
 		record_test(test_calls_outside_of_the_payload_are_refused),
 		record_test(test_an_island_with_too_many_slots_is_refused),
+		record_test(test_metas_that_are_too_large_together_are_refused),
+		record_test(test_islands_that_are_too_large_together_are_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
