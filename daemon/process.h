@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <upatch/abi.h>
 
 struct failure;
 struct wire;
@@ -18,7 +19,7 @@ struct wire;
 enum {
 	PROCESS_COMM_MAX = 16,
 	PROCESS_OBJECTS_MAX = 1024,
-	PROCESS_RECORDS_MAX = 64,
+	PROCESS_RECORDS_MAX = UPATCH_PATCHES_MAX, /* none may be missed: the last is the newest */
 	PROCESS_PAYLOADS_MAX = 64,
 	PROCESS_THREADS_MAX = 4096,
 };
