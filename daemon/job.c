@@ -9,6 +9,8 @@
 
 enum {
 	WARNING_MAX = 1024, /* bytes: all of them leave room in a message */
+	THREADS_SIZE_MAX = WIRE_MAX / 4,
+	THREAD_SIZE = 3 * sizeof(uint64_t) + sizeof(uint32_t) + 1, /* and its function */
 };
 
 static char *get_copy(struct wire *w)
@@ -175,8 +177,25 @@ void job_result_deinit(struct job_result *result)
 	*result = (struct job_result){};
 }
 
+/* As many as have room beside all else that a message says. */
+static size_t count_fitting(const struct job_result *result)
+{
+	size_t size = 0, nr = 0;
+
+	for (; nr < result->nr_threads; nr++) {
+		const char *function = result->threads[nr].function;
+
+		size += THREAD_SIZE + (function ? strlen(function) : 0);
+		if (size > THREADS_SIZE_MAX)
+			break;
+	}
+	return nr;
+}
+
 void job_result_put(struct wire *w, const struct job_result *result)
 {
+	size_t nr_threads = count_fitting(result);
+
 	put_errno(w, result->outcome);
 	job_put_error(w, &result->failure.error);
 	wire_put(w, result->cost.longest_pause);
@@ -186,8 +205,8 @@ void job_result_put(struct wire *w, const struct job_result *result)
 	wire_put(w, result->gc.freed);
 	wire_put(w, result->gc.kept);
 	wire_put_string(w, result->patch);
-	wire_put(w, result->nr_threads);
-	for (size_t i = 0; i < result->nr_threads; i++) {
+	wire_put(w, nr_threads);
+	for (size_t i = 0; i < nr_threads; i++) {
 		wire_put(w, (uint64_t)result->threads[i].tid);
 		wire_put(w, result->threads[i].reason);
 		wire_put_string(w, result->threads[i].function);
