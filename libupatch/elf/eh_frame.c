@@ -23,6 +23,7 @@ enum {
 	ENC_DATAREL = 0x30,
 	HDR_SIZE = 12,
 	ENTRY_SIZE = 8,
+	AUGMENTATION_MAX = 16, /* "zPLRSB" and its end is all there is; read for each FDE */
 };
 
 struct bytes {
@@ -104,7 +105,7 @@ static bool parse_cie(struct bytes b, uint8_t *ret_enc)
 	if (!take(&b, &version, 1) || (version != 1 && version != 3))
 		return false;
 	augmentation = (const char *)b.p;
-	if (!memchr(b.p, '\0', (size_t)(b.end - b.p)))
+	if (!memchr(b.p, '\0', MIN((size_t)(b.end - b.p), (size_t)AUGMENTATION_MAX)))
 		return false;
 	b.p += strlen(augmentation) + 1;
 	if (!take_leb(&b, &ignored) || !take_leb(&b, &ignored)) /* alignment factors */

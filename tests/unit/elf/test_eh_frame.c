@@ -104,6 +104,42 @@ static void test_other_augmentations_are_read_over(void **state)
 	free(ranges);
 }
 
+/* A CIE with so many augmentations, and the FDE. Return: how many of it were found, or -errno. */
+static int64_t count_behind(size_t augmentations)
+{
+	struct eh_frame_range *ranges;
+	uint8_t buf[256] = {}, *p = buf + 8;
+	uint32_t length, back;
+	int64_t nr;
+
+	*p++ = 1; /* version */
+	*p++ = 'z';
+	memset(p, 'S', augmentations);
+	p += augmentations;
+	memcpy(p, "R\0\1\x78\x10\1\x1b", 7); /* and what belongs to it */
+	p += 7;
+	length = (uint32_t)(p - buf) - 4;
+	memcpy(buf, &length, sizeof(length));
+	length = 16;
+	memcpy(p, &length, sizeof(length));
+	back = (uint32_t)(p - buf) + 4;
+	memcpy(p + 4, &back, sizeof(back));
+	p[8] = 1; /* where, and how many bytes */
+	p[12] = 16;
+	nr = eh_frame_ranges(buf, (size_t)(p - buf) + 20, 0x1000, &ranges);
+	if (nr >= 0)
+		free(ranges);
+	return nr;
+}
+
+/* They are read for each FDE: a long list, in a file that somebody made for it, would take for ever. */
+static void test_a_long_list_of_augmentations_is_refused(void **state)
+{
+	assert_int_equal(count_behind(0), 1);
+	assert_int_equal(count_behind(8), 1);
+	assert_int_equal(count_behind(100), -EINVAL);
+}
+
 static void test_malformed_records_are_refused(void **state)
 {
 	struct eh_frame_range *ranges;
@@ -143,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_the_table_is_the_one_that_the_linker_makes),
 		cmocka_unit_test(test_a_record_tells_the_range_it_describes),
 		cmocka_unit_test(test_other_augmentations_are_read_over),
+		cmocka_unit_test(test_a_long_list_of_augmentations_is_refused),
 		cmocka_unit_test(test_malformed_records_are_refused),
 		cmocka_unit_test(test_a_table_out_of_reach_is_refused),
 	};
