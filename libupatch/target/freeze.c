@@ -262,7 +262,9 @@ static int visit_stopped(struct freeze *freeze, freeze_visit_fn fn, void *userda
 		}
 		if (thread->state == THREAD_GONE)
 			continue;
-		r = fn(thread, i, userdata);
+		r = target_check_alive(freeze->target);
+		if (r >= 0)
+			r = fn(thread, i, userdata);
 		thread_detach(freeze->target, thread);
 		thread->state = THREAD_GONE;
 		if (r < 0)
@@ -311,7 +313,7 @@ static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
 
 	if (is_uninterruptible(t, tid))
 		return 1;
-	r = thread_seize(t, thread, tid, THREAD_SUSPEND_SECCOMP);
+	r = thread_seize(t, thread, tid, THREAD_SUSPEND_SECCOMP | THREAD_TRACE_EXEC);
 	if (r < 0)
 		return r == -ESRCH ? 1 : r;
 	if (thread_interrupt(thread) < 0)
@@ -320,10 +322,12 @@ static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
 		if (thread_wait_stopped(thread) == 0 || deadline_is_over(patience) ||
 		    (spins > SPINS_BEFORE_NAP && is_uninterruptible(t, tid)))
 			break;
-	if (thread->state == THREAD_STOPPED && is_suitable(t, thread, userdata))
+	/* It is stopped, and cannot become another program any more, of another user maybe. */
+	r = target_check_alive(t);
+	if (r >= 0 && thread->state == THREAD_STOPPED && is_suitable(t, thread, userdata))
 		return 0;
 	thread_detach(t, thread);
-	return 1;
+	return r < 0 ? r : 1;
 }
 
 int freeze_one(struct target *target, uint64_t deadline,

@@ -114,8 +114,9 @@ static int raise_gone(struct rcall *rc)
 {
 	struct diag_where where = { .tid = rc->thread->tid };
 
-	return diag_err(rc->target->diag, -ESRCH, UPATCH_E_GONE, &where,
-			"the thread was killed while it ran a system call for us");
+	return diag_err(
+		rc->target->diag, -ESRCH, UPATCH_E_GONE, &where,
+		"the thread was killed, or began another program, while it ran code for us");
 }
 
 /* Return: 0, or -errno of ptrace(2). */
@@ -151,6 +152,19 @@ static int save_state(struct rcall *rc)
 		   &rc->saved_sigmask) < 0)
 		return raise_gone(rc);
 	return 0;
+}
+
+/*
+ * The program that it began is none of ours, and may be of another user: it goes on as it came. Return: is
+ * it one?
+ */
+static bool let_go_after_exec(struct rcall *rc, int status)
+{
+	if (status >> 16 != PTRACE_EVENT_EXEC)
+		return false;
+	(void)ptrace(PTRACE_DETACH, rc->thread->tid, 0, 0); /* fails if it was killed */
+	rc->thread->state = THREAD_GONE;
+	return true;
 }
 
 /* Put the frame on the stack, below the red zone, which belongs to the function that runs. */
@@ -239,6 +253,8 @@ static int resume(struct rcall *rc, int request, int *ret_status)
 			rc->thread->state = THREAD_GONE;
 			return raise_gone(rc);
 		}
+		if (let_go_after_exec(rc, status))
+			return raise_gone(rc);
 		signal = 0;
 		if (status >> 16 == 0 && WSTOPSIG(status) == SIGSTOP)
 			signal = SIGSTOP;
@@ -380,7 +396,7 @@ static int wait_stop(struct rcall *rc, uint64_t deadline, int *ret_status)
 		rc->thread->state = THREAD_GONE;
 		return raise_gone(rc);
 	}
-	return 0;
+	return let_go_after_exec(rc, *ret_status) ? raise_gone(rc) : 0;
 }
 
 static bool is_syscall_stop(int status)

@@ -57,6 +57,8 @@ int thread_seize(struct target *target, struct thread *thread, pid_t tid,
 		if (status.seccomp)
 			options |= OPTION_SUSPEND_SECCOMP;
 	}
+	if (flags & THREAD_TRACE_EXEC)
+		options |= PTRACE_O_TRACEEXEC;
 	*thread = (struct thread){ .tid = tid, .state = THREAD_SEIZED };
 	if (ptrace(PTRACE_SEIZE, tid, 0, options) == 0)
 		return 0;

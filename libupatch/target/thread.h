@@ -40,6 +40,7 @@ struct thread {
 enum thread_seize_flags {
 	THREAD_SUSPEND_SECCOMP = 1, /* let it run system calls that its filter forbids */
 	THREAD_TRACE_CLONE = 2,	    /* attach to the threads it creates */
+	THREAD_TRACE_EXEC = 4,	    /* have it stop when it has become another program */
 };
 
 /**

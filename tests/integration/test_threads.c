@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -247,6 +248,64 @@ static void test_unwind_tables_without_an_end_are_given_up(void **state)
 	upatch_patch_close(patch);
 }
 
+static bool has_mappings_of_ours(struct fixture *f)
+{
+	char path[64], line[4096];
+	bool has_some = false;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)f->pid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		has_some = has_some || strstr(line, "upatch:");
+	fclose(file);
+	return has_some;
+}
+
+/* It is another program, of another user if the file says so, and where memory was read and written is the old one. */
+static void test_nothing_runs_in_a_program_that_began_meanwhile(void **state)
+{
+	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = 10000 };
+	struct fixture *f = *state;
+	struct upatch_patch *patch = fixture_patch(f, "p", SOURCE_ADD);
+
+	/* The new program's stack is to be where the old one's was, as it may be by chance. */
+	assert_answer(f, "plain", "ok");
+	assert_answer(f, "twin", "twin 101 201");
+	upatch_target_close(f->target);
+	assert_int_equal(upatch_target_open(f->ctx, f->pid, &f->target), 0);
+	assert_answer(f, "exec", "ok");
+	assert_true(upatch_target_apply(f->target, patch, &opts, NULL) < 0);
+	fixture_assert_reason(f, UPATCH_E_GONE);
+	assert_false(has_mappings_of_ours(f));
+	assert_answer(f, "twin", "twin 101 201");
+	upatch_patch_close(patch);
+}
+
+/* The thread that runs it is not put back: its registers are nothing to the new program. */
+static void test_a_callback_that_begins_a_program_leaves_it_alone(void **state)
+{
+	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = 1000 };
+	struct fixture *f = *state;
+	struct upatch_patch *patch =
+		fixture_patch(f, "p",
+			      "#include <unistd.h>\n"
+			      "static int pre(const struct upatch_callback *cb)\n"
+			      "{\n"
+			      "	char *const argv[] = { \"victim\", 0 };\n"
+			      "	return execv(\"/proc/self/exe\", argv);\n"
+			      "}\n"
+			      "UPATCH_PRE_PATCH(pre);\n" SOURCE_SECRET(1));
+
+	assert_true(upatch_target_apply(f->target, patch, &opts, NULL) < 0);
+	upatch_patch_close(patch);
+	assert_answer(f, "twin", "twin 101 201");
+	assert_answer(f, "secret", "secret 6");
+	assert_false(has_mappings_of_ours(f));
+	fixture_assert_reason(f, UPATCH_E_GONE);
+}
+
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -263,6 +322,8 @@ int main(void)
 		victim_test(test_a_thread_in_vfork_goes_on_when_its_child_has_gone),
 		victim_test(test_a_child_of_vfork_is_not_patched),
 		victim_test(test_unwind_tables_without_an_end_are_given_up),
+		victim_test(test_nothing_runs_in_a_program_that_began_meanwhile),
+		victim_test(test_a_callback_that_begins_a_program_leaves_it_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,10 +21,14 @@
  *	shared		map a GiB of shared memory, and tell where
  *	sparse		map 32 TiB of private memory
  *	endless		start a thread that waits in code whose unwind tables have no end
+ *	plain		start anew, where addresses are not random
+ *	exec		as soon as somebody traces it: start anew with other arguments; until then be on a stack
+ *			that nothing can be run on. The old memory stays, in a child.
  *	seccomp		install a filter that kills the process for mmap(2)
  *	leave		the main thread exits, another one goes on reading commands
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -36,6 +40,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -278,6 +283,64 @@ static void *vforker(void *arg)
 	return arg;
 }
 
+static int traced[2];
+static char exec_stack[65536], observer_stack[65536];
+
+/* In the parent's memory. */
+static int observe(void *arg)
+{
+	static char path[32], text[4096];
+
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)getppid());
+	do {
+		int fd = open(path, O_RDONLY);
+
+		if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+			_exit(1);
+		close(fd);
+	} while (strstr(text, "\nTracerPid:\t0\n"));
+	(void)!write(traced[1], "x", 1);
+	for (;;)
+		pause();
+	return 0;
+}
+
+static void exec_when_traced(void)
+{
+	char *const argv[] = { "victim", "with", "other", "arguments", NULL };
+	char c;
+
+	printf("ok\n");
+	while (read(traced[0], &c, 1) < 0)
+		continue;
+	execv("/proc/self/exe", argv);
+	abort();
+}
+
+static void begin_exec(void)
+{
+	if (pipe(traced) < 0 ||
+	    clone(observe, observer_stack + sizeof(observer_stack), CLONE_VM | SIGCHLD, NULL) < 0)
+		abort();
+	getcontext(&coroutine_context);
+	coroutine_context.uc_stack.ss_sp = exec_stack;
+	coroutine_context.uc_stack.ss_size = sizeof(exec_stack);
+	coroutine_context.uc_link = &main_context;
+	makecontext(&coroutine_context, exec_when_traced, 0);
+	swapcontext(&main_context, &coroutine_context);
+}
+
+static void start_plainly(void)
+{
+	char *const argv[] = { "victim", NULL };
+
+	printf("ok\n");
+	(void)personality(ADDR_NO_RANDOMIZE);
+	execv("/proc/self/exe", argv);
+	abort();
+}
+
 static void *map(size_t size, int flags)
 {
 	return mmap(NULL, size, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_NORESERVE, -1,
@@ -296,6 +359,35 @@ static int forbid_mmap(void)
 
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+/* What makes a target difficult. */
+static void answer_difficult(const char *line)
+{
+	if (strcmp(line, "endless\n") == 0) {
+		start(endless);
+		printf("ok\n");
+	} else if (strcmp(line, "vfork\n") == 0) {
+		start(vforker);
+		while (!vfork_child)
+			sched_yield();
+		printf("vfork %d\n", (int)vfork_child);
+	} else if (strcmp(line, "vforked\n") == 0) {
+		while (!nr_vforked)
+			sched_yield();
+		printf("ok\n");
+	} else if (strcmp(line, "plain\n") == 0)
+		start_plainly();
+	else if (strcmp(line, "exec\n") == 0)
+		begin_exec();
+	else if (strcmp(line, "shared\n") == 0)
+		printf("shared %p\n", map(1ul << 30, MAP_SHARED));
+	else if (strcmp(line, "sparse\n") == 0)
+		printf("%s\n", map(1ul << 45, MAP_PRIVATE) == MAP_FAILED ? "failed" : "ok");
+	else if (strcmp(line, "seccomp\n") == 0)
+		printf("%s\n", forbid_mmap() == 0 ? "ok" : "failed");
+	else
+		printf("what?\n");
 }
 
 static void answer(const char *line)
@@ -355,26 +447,8 @@ static void answer(const char *line)
 				pause();
 		}
 		printf("fork %d\n", pid);
-	} else if (strcmp(line, "endless\n") == 0) {
-		start(endless);
-		printf("ok\n");
-	} else if (strcmp(line, "vfork\n") == 0) {
-		start(vforker);
-		while (!vfork_child)
-			sched_yield();
-		printf("vfork %d\n", (int)vfork_child);
-	} else if (strcmp(line, "vforked\n") == 0) {
-		while (!nr_vforked)
-			sched_yield();
-		printf("ok\n");
-	} else if (strcmp(line, "shared\n") == 0)
-		printf("shared %p\n", map(1ul << 30, MAP_SHARED));
-	else if (strcmp(line, "sparse\n") == 0)
-		printf("%s\n", map(1ul << 45, MAP_PRIVATE) == MAP_FAILED ? "failed" : "ok");
-	else if (strcmp(line, "seccomp\n") == 0)
-		printf("%s\n", forbid_mmap() == 0 ? "ok" : "failed");
-	else
-		printf("what?\n");
+	} else
+		answer_difficult(line);
 }
 
 static void *serve(void *arg)
