@@ -428,7 +428,8 @@ static void on_map(struct manager *m, pid_t pid, const char *build_id)
 {
 	struct target *target = target_find(&m->targets, pid);
 
-	if (!target || !target->is_known || (target->is_young && !target->is_reading) ||
+	/* A look that is to come sees it; one that is under way may not, be it the first. */
+	if (!target || (!target->is_reading && (!target->is_known || target->is_young)) ||
 	    (build_id && !patchset_concerns(&m->patches, build_id)))
 		return;
 	target_forget_attempts(target);

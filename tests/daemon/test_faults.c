@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -143,6 +145,92 @@ static void test_a_record_that_cannot_be_read_now_is_read_later(void **state)
 	f->is_own_enabled = true;
 	fixture_await_answers(f);
 	fixture_await_answer(f, "patched none -", question);
+}
+
+/* --- the reader, step by step ------------------------------------------------------------------- */
+
+static pid_t find_reader(struct fixture *f)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *entry;
+	pid_t pid = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)))
+		if (*entry->d_name >= '1' && *entry->d_name <= '9' &&
+		    fixture_parent_of(entry->d_name) == f->session->daemon)
+			pid = atoi(entry->d_name);
+	(void)closedir(dir);
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void hold_reader(pid_t reader)
+{
+	assert_int_equal(ptrace(PTRACE_SEIZE, reader, 0, PTRACE_O_TRACESYSGOOD), 0);
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, reader, 0, 0), 0);
+	assert_int_equal(waitpid(reader, NULL, __WALL), reader);
+}
+
+/* Is it about to call this, with a path that begins like that? */
+static bool is_at(pid_t reader, unsigned long nr, const char *path)
+{
+	struct user_regs_struct regs;
+	char found[64] = "";
+
+	assert_int_equal(ptrace(PTRACE_GETREGS, reader, 0, &regs), 0);
+	if (regs.orig_rax != nr)
+		return false;
+	for (size_t i = 0; i < sizeof(found) - 8; i += 8) {
+		long word = ptrace(PTRACE_PEEKDATA, reader, regs.rsi + i, 0);
+
+		memcpy(found + i, &word, sizeof(word));
+	}
+	return strncmp(found, path, strlen(path)) == 0;
+}
+
+static void run_reader_to(pid_t reader, unsigned long nr, const char *path)
+{
+	int status;
+
+	do {
+		assert_int_equal(ptrace(PTRACE_SYSCALL, reader, 0, 0), 0);
+		assert_int_equal(waitpid(reader, &status, __WALL), reader);
+		assert_true(WIFSTOPPED(status));
+	} while (WSTOPSIG(status) != (SIGTRAP | 0x80) || !is_at(reader, nr, path));
+}
+
+/* While somebody is looked at for the first time, and his mappings have been read. */
+static void test_a_library_that_comes_during_the_first_look_is_not_missed(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int slot;
+	pid_t reader;
+	char path[32];
+
+	fixture_start_daemon(f);
+	assert_ask(f, "ok shared", "enable %s", fixture_patch(f, "shared"));
+	(void)count_files_at_rest(f);
+	reader = find_reader(f);
+	hold_reader(reader);
+	/* Nobody is known well enough for his children to be known, too. */
+	assert_ask(f, "ok", "reload");
+	slot = fixture_spawn(f, 'd');
+	while (!f->slots[slot].beats)
+		fixture_breathe();
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)f->slots[slot].pid);
+	run_reader_to(reader, SYS_openat, path);
+	run_reader_to(reader, SYS_newfstatat, "map_files/");
+	fixture_command(f, slot, SLOT_LOAD, 0);
+	while (f->slots[slot].shared != 1)
+		fixture_breathe();
+	assert_true(fixture_count(f, "unread") > 0); /* and it has heard of the library */
+	assert_int_equal(ptrace(PTRACE_DETACH, reader, 0, 0), 0);
+	for (unsigned int i = 0; f->slots[slot].shared != 2; i++) {
+		assert_true(i < 4000);
+		fixture_breathe();
+	}
+	assert_ask(f, "ok", "check");
 }
 
 static void test_stuck_workers_are_replaced_at_their_deadline(void **state)
@@ -289,6 +377,7 @@ int main(void)
 		TEST(who_is_forked_before_the_parent_is_decided_on_is_found),
 		TEST(who_cannot_be_looked_at_is_named_and_tried_again),
 		TEST(a_record_that_cannot_be_read_now_is_read_later),
+		TEST(a_library_that_comes_during_the_first_look_is_not_missed),
 		TEST(workers_that_die_leave_nothing_behind),
 		TEST(a_half_written_patch_is_named_and_the_others_go_on),
 		TEST(a_stranger_in_the_store_is_removed),
