@@ -322,6 +322,8 @@ static int try_one(struct freeze *freeze, pid_t tid, uint64_t patience,
 		if (thread_wait_stopped(thread) == 0 || deadline_is_over(patience) ||
 		    (spins > SPINS_BEFORE_NAP && is_uninterruptible(t, tid)))
 			break;
+	if (thread->state == THREAD_GONE)
+		thread_release_exec(t, thread);
 	/* It is stopped, and cannot become another program any more, of another user maybe. */
 	r = target_check_alive(t);
 	if (r >= 0 && thread->state == THREAD_STOPPED && is_suitable(t, thread, userdata))

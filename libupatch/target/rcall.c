@@ -250,7 +250,7 @@ static int resume(struct rcall *rc, int request, int *ret_status)
 			return raise_gone(rc);
 		/* Nothing we let it do blocks for long; it may be killed, which ends the wait. */
 		if (waitpid(tid, &status, __WALL) < 0 || WIFEXITED(status) || WIFSIGNALED(status)) {
-			rc->thread->state = THREAD_GONE;
+			thread_release_exec(rc->target, rc->thread);
 			return raise_gone(rc);
 		}
 		if (let_go_after_exec(rc, status))
@@ -393,7 +393,7 @@ static int wait_stop(struct rcall *rc, uint64_t deadline, int *ret_status)
 		nap(&spins);
 	}
 	if (pid < 0 || !WIFSTOPPED(*ret_status)) {
-		rc->thread->state = THREAD_GONE;
+		thread_release_exec(rc->target, rc->thread);
 		return raise_gone(rc);
 	}
 	return let_go_after_exec(rc, *ret_status) ? raise_gone(rc) : 0;

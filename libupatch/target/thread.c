@@ -20,6 +20,7 @@ enum {
 };
 
 static const uint64_t detach_patience = 100 * NSEC_PER_MSEC;
+static const uint64_t exec_patience = NSEC_PER_SEC;
 
 static int raise_seize(struct target *target, pid_t tid, int error)
 {
@@ -70,6 +71,25 @@ int thread_seize(struct target *target, struct thread *thread, pid_t tid,
 				"it has a seccomp filter, which we may not suspend");
 	}
 	return raise_seize(target, tid, r);
+}
+
+void thread_release_exec(struct target *target, struct thread *thread)
+{
+	uint64_t deadline = deadline_in(exec_patience);
+	struct proc_status status;
+
+	thread->state = THREAD_GONE;
+	while (proc_read_status(target->procfd, 0, &status) == 0 && status.tracer == gettid() &&
+	       !deadline_is_over(deadline)) {
+		siginfo_t info = {};
+
+		/* Not its exit: that is its parent's, which we may be. */
+		if (waitid(P_PID, (id_t)target->pid, &info, WSTOPPED | WNOHANG | __WALL) == 0 &&
+		    info.si_pid)
+			(void)ptrace(PTRACE_DETACH, target->pid, 0, 0); /* or it was killed */
+		else
+			(void)usleep(10);
+	}
 }
 
 int thread_interrupt(struct thread *thread)

@@ -54,6 +54,13 @@ enum thread_seize_flags {
 int thread_seize(struct target *target, struct thread *thread, pid_t tid,
 		 enum thread_seize_flags flags);
 
+/**
+ * thread_release_exec() - let the program go that a thread has begun
+ * Who calls execve(2) has the main thread's ID from then on: of another thread, which is gone by its own ID,
+ * that one is attached, and stops sooner or later. Does nothing where none is.
+ */
+void thread_release_exec(struct target *target, struct thread *thread);
+
 /* Ask it to stop; does not wait. Return: 0, or -ESRCH with state GONE. */
 int thread_interrupt(struct thread *thread);
 

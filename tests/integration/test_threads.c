@@ -283,18 +283,16 @@ static void test_nothing_runs_in_a_program_that_began_meanwhile(void **state)
 	upatch_patch_close(patch);
 }
 
-/* The thread that runs it is not put back: its registers are nothing to the new program. */
-static void test_a_callback_that_begins_a_program_leaves_it_alone(void **state)
+static void assert_exec_is_left_alone(struct fixture *f)
 {
 	struct upatch_options opts = { .size = sizeof(opts), .timeout_ms = 1000 };
-	struct fixture *f = *state;
 	struct upatch_patch *patch =
 		fixture_patch(f, "p",
 			      "#include <unistd.h>\n"
 			      "static int pre(const struct upatch_callback *cb)\n"
 			      "{\n"
 			      "	char *const argv[] = { \"victim\", 0 };\n"
-			      "	return execv(\"/proc/self/exe\", argv);\n"
+			      "	return execv(\"/proc/thread-self/exe\", argv);\n"
 			      "}\n"
 			      "UPATCH_PRE_PATCH(pre);\n" SOURCE_SECRET(1));
 
@@ -304,6 +302,22 @@ static void test_a_callback_that_begins_a_program_leaves_it_alone(void **state)
 	assert_answer(f, "secret", "secret 6");
 	assert_false(has_mappings_of_ours(f));
 	fixture_assert_reason(f, UPATCH_E_GONE);
+}
+
+/* The thread that runs it is not put back: its registers are nothing to the new program. */
+static void test_a_callback_that_begins_a_program_leaves_it_alone(void **state)
+{
+	assert_exec_is_left_alone(*state);
+}
+
+/* It has another ID from then on, and waits for us by that one. */
+static void test_so_it_does_in_another_thread_than_the_main_one(void **state)
+{
+	struct fixture *f = *state;
+
+	fprintf(f->to, "leave\n");
+	wait_for_state(f, 'Z');
+	assert_exec_is_left_alone(f);
 }
 
 #define victim_test(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -324,6 +338,7 @@ int main(void)
 		victim_test(test_unwind_tables_without_an_end_are_given_up),
 		victim_test(test_nothing_runs_in_a_program_that_began_meanwhile),
 		victim_test(test_a_callback_that_begins_a_program_leaves_it_alone),
+		victim_test(test_so_it_does_in_another_thread_than_the_main_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
