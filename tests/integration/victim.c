@@ -308,13 +308,13 @@ static int observe(void *arg)
 
 static void exec_when_traced(void)
 {
-	char *const argv[] = { "victim", "with", "other", "arguments", NULL };
+	const char *const argv[] = { "victim", "with", "other", "arguments", NULL };
 	char c;
 
 	printf("ok\n");
 	while (read(traced[0], &c, 1) < 0)
 		continue;
-	execv("/proc/self/exe", argv);
+	execv("/proc/self/exe", (char *const *)argv);
 	abort();
 }
 
@@ -333,11 +333,11 @@ static void begin_exec(void)
 
 static void start_plainly(void)
 {
-	char *const argv[] = { "victim", NULL };
+	const char *const argv[] = { "victim", NULL };
 
 	printf("ok\n");
 	(void)personality(ADDR_NO_RANDOMIZE);
-	execv("/proc/self/exe", argv);
+	execv("/proc/self/exe", (char *const *)argv);
 	abort();
 }
 
