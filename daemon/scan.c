@@ -18,7 +18,6 @@ enum {
 	READ_DEADLINE_US = 5000000,
 	FORK_DELAY_US = 5000,
 	FIRST_LOOK_US = 1000,
-	LAST_STEP = 11, /* of looks at a process that begins: some 4 s in all */
 	GRACE_STEP = 6, /* when its mappings do not tell: 64 ms must do */
 	STEP_MAX_US = 30000000,
 	BUSY_RETRY_US = 10000,
