@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,6 +121,29 @@ int thread_store_regs(struct thread *thread)
 	return ptrace(PTRACE_SETREGSET, thread->tid, NT_PRSTATUS, &iov) < 0 ? -errno : 0;
 }
 
+/*
+ * A process, rather than a thread, that is made by clone(2) with another signal than SIGCHLD, or none, comes
+ * attached as a new thread does, ptrace(2), "PTRACE_O_TRACECLONE": it is none of ours.
+ */
+static void release_process(const struct thread *parent)
+{
+	uint64_t deadline = deadline_in(detach_patience);
+	unsigned long message = 0;
+	int status;
+	pid_t tid;
+
+	if (ptrace(PTRACE_GETEVENTMSG, parent->tid, 0, &message) < 0)
+		return;
+	tid = (pid_t)message;
+	/* Is it the first of its thread group? */
+	if (syscall(SYS_tgkill, tid, tid, 0) < 0)
+		return;
+	while (waitpid(tid, &status, __WALL | WNOHANG) == 0 && !deadline_is_over(deadline))
+		(void)usleep(10);
+	/* Fails if it was killed, or has not got a CPU so far. */
+	(void)ptrace(PTRACE_DETACH, tid, 0, 0);
+}
+
 int thread_wait_stopped(struct thread *thread)
 {
 	int status;
@@ -143,9 +167,11 @@ int thread_wait_stopped(struct thread *thread)
 			thread->signal = WSTOPSIG(status);
 			return load_regs(thread);
 		}
+		if (status >> 8 == (SIGTRAP | (PTRACE_EVENT_CLONE << 8)))
+			release_process(thread);
 		/*
-		 * PTRACE_EVENT_CLONE. Any trap cancels an interrupt that was pending (ptrace_stop()
-		 * in kernel/signal.c): ask again, or it runs on. Both fail only if it was killed.
+		 * Any trap cancels an interrupt that was pending (ptrace_stop() in kernel/signal.c): ask
+		 * again, or it runs on. Both fail only if it was killed.
 		 */
 		(void)ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0);
 		(void)ptrace(PTRACE_CONT, thread->tid, 0, 0);

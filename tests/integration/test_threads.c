@@ -11,6 +11,10 @@
 
 #include "sources.h"
 
+enum {
+	CLONE_TRIES = 10000, /* of a millisecond */
+};
+
 /* What state threads and process may be in. */
 
 static char process_state(struct fixture *f)
@@ -114,6 +118,33 @@ static void test_a_seccomp_filter_that_kills_is_suspended(void **state)
 	fixture_revert(f, "p");
 	assert_answer(f, "call", "call 10 6 42 5");
 	fixture_assert_unchanged(f);
+}
+
+static int count_cloned(struct fixture *f)
+{
+	int nr;
+
+	assert_int_equal(sscanf(fixture_ask(f, "cloned"), "cloned %d", &nr), 1);
+	return nr;
+}
+
+/* They come attached as new threads do, but are none. */
+static void test_processes_that_it_clones_go_on(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_answer(f, "clones", "ok");
+	for (int i = 0; i < 100; i++) {
+		int before;
+
+		fixture_apply(f, "p", SOURCE_SECRET(1));
+		fixture_revert(f, "p");
+		before = count_cloned(f);
+		for (int tries = 0; count_cloned(f) == before; tries++) {
+			assert_true(tries < CLONE_TRIES);
+			poll(NULL, 0, 1);
+		}
+	}
 }
 
 static void test_epoll_wait_never_returns_eintr(void **state)
@@ -330,6 +361,7 @@ int main(void)
 		victim_test(test_the_parent_sees_no_stop_that_is_not_its_own),
 		victim_test(test_a_process_whose_main_thread_has_left_is_patched),
 		victim_test(test_a_seccomp_filter_that_kills_is_suspended),
+		victim_test(test_processes_that_it_clones_go_on),
 		victim_test(test_epoll_wait_never_returns_eintr),
 		victim_test(test_no_signal_is_lost),
 		victim_test(test_a_forked_child_is_a_target_like_any_other),

@@ -15,6 +15,8 @@
  *	resume		let it go on to its end, and free it
  *	scrub		overwrite what calls have left on stacks and in freed memory
  *	epoll		start a thread in epoll_wait(2) without time-out, which counts EINTR
+ *	clones		start a thread that makes processes whose end nobody is told of, one after the other
+ *	cloned		how many of them have ended
  *	eintr		how often that one saw EINTR
  *	vfork		start a thread that calls vfork(2), whose child waits to be killed; the child's PID
  *	vforked		wait until that thread goes on
@@ -245,6 +247,22 @@ static void *poller(void *arg)
 	return arg;
 }
 
+static volatile int nr_cloned;
+
+static void *cloner(void *arg)
+{
+	for (;;) {
+		pid_t pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, 0);
+
+		if (pid == 0)
+			_exit(0);
+		if (pid < 0 || waitpid(pid, NULL, __WALL) != pid)
+			abort();
+		nr_cloned++;
+	}
+	return arg;
+}
+
 static void handle(int signal)
 {
 	nr_handled++;
@@ -436,7 +454,12 @@ static void answer(const char *line)
 	else if (strcmp(line, "epoll\n") == 0) {
 		start(poller);
 		printf("ok\n");
-	} else if (strcmp(line, "eintr\n") == 0)
+	} else if (strcmp(line, "clones\n") == 0) {
+		start(cloner);
+		printf("ok\n");
+	} else if (strcmp(line, "cloned\n") == 0)
+		printf("cloned %d\n", nr_cloned);
+	else if (strcmp(line, "eintr\n") == 0)
 		printf("eintr %d handled %d\n", nr_eintr, nr_handled);
 	else if (strcmp(line, "fork\n") == 0) {
 		int pid = fork();
