@@ -211,13 +211,13 @@ static void test_where_libraries_are_not_followed_the_absent_one_does_without(vo
 	struct fixture *f = *state;
 	struct upatch_check *found;
 
-	assert_answer(f, "filter", "ok");
+	assert_answer(f, "filter strict", "ok");
 	found = check(f, &own_and_plug);
 	assert_true(found->applicable);
 	plug = object_of(found, "libplug.so");
 	assert_string_equal(plug->state, "absent");
 	assert_int_equal(plug->error.reason, UPATCH_E_NOT_FOLLOWED);
-	assert_non_null(strstr(plug->error.message, "seccomp filter"));
+	assert_non_null(strstr(plug->error.message, "strict mode"));
 	assert_string_equal(func_of(found, "plug_value")->state, "absent");
 	assert_int_equal(func_of(found, "plug_value")->error.reason, UPATCH_E_NONE);
 	upatch_check_free(found);
@@ -234,7 +234,7 @@ static void test_what_has_nothing_else_to_patch_is_refused_and_listed(void **sta
 	struct fixture *f = *state;
 	struct upatch_check *found;
 
-	assert_answer(f, "filter", "ok");
+	assert_answer(f, "filter strict", "ok");
 	found = check(f, &plug);
 	assert_false(found->applicable);
 	assert_int_equal(found->error.reason, UPATCH_E_NOT_FOLLOWED);
