@@ -2,6 +2,6 @@
 # Apply and revert in the other order, killed
 . /lib/vm/kill.sh
 use first kernel-first 1 "6:6 1:6 1:1"
-passes sparse
+passes thorough
 changes
-end_passes 40
+end_passes 100
