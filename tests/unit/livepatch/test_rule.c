@@ -40,17 +40,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static size_t add(struct fixture *f, enum upatch_patch_state state, uint32_t flags,
-		  const int *funcs)
-{
-	return world_add(&f->world, &(struct world_patch){
-					    .name = "p",
-					    .state = state,
-					    .flags = flags,
-					    .funcs = funcs,
-				    });
-}
-
 static void make(struct fixture *f, size_t patch, enum rule_goal goal)
 {
 	int index = (int)patch;
@@ -94,7 +83,7 @@ static uint64_t entry_of(const struct fixture *f, uint64_t addr)
 static void test_a_patch_that_comes_puts_the_original_out_of_use(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, -1 });
 
 	make(f, p, RULE_PATCHED);
 	assert_range(f, STACK_RANGE_FUNC, world_func(&f->world, 1), WORLD_FUNC_SIZE);
@@ -111,8 +100,8 @@ static void test_a_patch_that_comes_puts_the_original_out_of_use(void **state)
 static void test_a_patch_on_another_puts_that_ones_function_out_of_use(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, 2, -1 });
-	size_t b = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 2, 3, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, 2, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 2, 3, -1 });
 
 	make(f, b, RULE_PATCHED);
 	assert_range(f, STACK_RANGE_FUNC, world_new(a, 2), WORLD_NEW_SIZE);
@@ -127,8 +116,8 @@ static void test_a_patch_on_another_puts_that_ones_function_out_of_use(void **st
 static void test_a_patch_that_is_on_its_way_out_counts_as_nothing(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_UNLOADING, 0, (const int[]){ 1, -1 });
-	size_t b = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_UNLOADING, 0, (const int[]){ 1, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, -1 });
 
 	make(f, b, RULE_PATCHED);
 	assert_in_use(f, world_new(a, 1));
@@ -138,8 +127,8 @@ static void test_a_patch_that_is_on_its_way_out_counts_as_nothing(void **state)
 static void test_a_patch_that_goes_takes_all_its_code_along(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
-	size_t b = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, 2, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, 2, -1 });
 
 	make(f, b, RULE_UNPATCHED);
 	assert_range(f, STACK_RANGE_FUNC, world_new(b, 1), WORLD_NEW_SIZE);
@@ -156,10 +145,11 @@ static void test_a_patch_that_goes_takes_all_its_code_along(void **state)
 static void test_a_replace_patch_puts_all_older_ones_out_of_use(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
-	size_t kept = add(f, UPATCH_PATCH_KEPT, 0, (const int[]){ 1, -1 });
-	size_t b = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 2, -1 });
-	size_t r = add(f, UPATCH_PATCH_LOADED, UPATCH_META_REPLACE, (const int[]){ 2, 3, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
+	size_t kept = world_add(&f->world, UPATCH_PATCH_KEPT, 0, (const int[]){ 1, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 2, -1 });
+	size_t r = world_add(&f->world, UPATCH_PATCH_LOADED, UPATCH_META_REPLACE,
+			     (const int[]){ 2, 3, -1 });
 
 	make(f, r, RULE_PATCHED);
 	assert_range(f, STACK_RANGE_PAYLOAD, world_payload(a), WORLD_PAYLOAD_TEXT);
@@ -176,8 +166,9 @@ static void test_a_replace_patch_puts_all_older_ones_out_of_use(void **state)
 static void test_a_patch_whose_transition_is_open_does_not_stand_in_its_own_way(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
-	size_t r = add(f, UPATCH_PATCH_ENABLING, UPATCH_META_REPLACE, (const int[]){ 1, 2, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
+	size_t r = world_add(&f->world, UPATCH_PATCH_ENABLING, UPATCH_META_REPLACE,
+			     (const int[]){ 1, 2, -1 });
 
 	/* Turned around twice. */
 	make(f, r, RULE_PATCHED);
@@ -190,8 +181,8 @@ static void test_a_patch_whose_transition_is_open_does_not_stand_in_its_own_way(
 static void test_without_replace_others_stay_in_use(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
-	size_t b = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 2, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 2, -1 });
 
 	make(f, b, RULE_PATCHED);
 	assert_in_use(f, world_new(a, 1));
@@ -202,8 +193,9 @@ static void test_a_replace_patch_that_goes_takes_its_own_code_only(void **state)
 {
 	struct fixture *f = *state;
 	/* Turned around: what it was to replace is still there. */
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
-	size_t r = add(f, UPATCH_PATCH_ENABLING, UPATCH_META_REPLACE, (const int[]){ 1, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
+	size_t r = world_add(&f->world, UPATCH_PATCH_ENABLING, UPATCH_META_REPLACE,
+			     (const int[]){ 1, -1 });
 
 	make(f, r, RULE_UNPATCHED);
 	assert_range(f, STACK_RANGE_PAYLOAD, world_payload(r), WORLD_PAYLOAD_TEXT);
@@ -215,7 +207,7 @@ static void test_dispatchers_and_entries_are_those_of_the_slots_concerned(void *
 {
 	const struct arch_slot_layout *layout = arch_x86_64.slot;
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 2, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 2, -1 });
 
 	make(f, p, RULE_PATCHED);
 	for (int i = 0; i < FUNCS; i++) {
@@ -238,7 +230,7 @@ static void test_dispatchers_and_entries_are_those_of_the_slots_concerned(void *
 static void test_what_an_absent_library_would_have_is_nowhere(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, -1 });
 	struct upatch_meta_object *o =
 		(struct upatch_meta_object *)meta_objects(f->world.session.record.metas[p]);
 

@@ -47,17 +47,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static size_t add(struct fixture *f, enum upatch_patch_state state, uint32_t flags,
-		  const int *funcs)
-{
-	return world_add(&f->world, &(struct world_patch){
-					    .name = "p",
-					    .state = state,
-					    .flags = flags,
-					    .funcs = funcs,
-				    });
-}
-
 /* As a transition does: of a patch that comes, or that goes. */
 static void collect(struct fixture *f, size_t patch, bool comes)
 {
@@ -91,7 +80,7 @@ static void assert_leads(struct fixture *f, int func, uint64_t old, uint64_t new
 static void test_a_first_patch_leads_from_the_original_to_its_own(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 2, 0, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 2, 0, -1 });
 
 	collect(f, p, true);
 	assert_int_equal(f->slots.nr, 2);
@@ -104,8 +93,8 @@ static void test_a_first_patch_leads_from_the_original_to_its_own(void **state)
 static void test_a_patch_that_goes_leads_back_to_what_was(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, 1, -1 });
-	size_t b = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, 2, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, 1, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 1, 2, -1 });
 
 	collect(f, b, false);
 	assert_int_equal(f->slots.nr, 2);
@@ -121,9 +110,9 @@ static void test_the_newest_enabled_one_wins_whatever_its_place(void **state)
 {
 	struct fixture *f = *state;
 	struct upatch_record *head = f->world.session.record.head;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
-	size_t b = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
-	size_t c = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	size_t c = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
 
 	head->patches[a].seq = head->patches[b].seq + 10;
 	collect(f, c, true);
@@ -140,8 +129,8 @@ static void test_who_is_not_enabled_has_no_say(void **state)
 	struct fixture *f = *state;
 	size_t p, q;
 
-	p = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
-	q = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	p = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	q = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
 	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
 		world_set_state(&f->world, q, states[i]);
 		collect(f, p, false);
@@ -152,8 +141,8 @@ static void test_who_is_not_enabled_has_no_say(void **state)
 static void test_an_open_transition_is_found_as_it_was_started(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
-	size_t b = add(f, UPATCH_PATCH_ENABLING, 0, (const int[]){ 0, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_ENABLING, 0, (const int[]){ 0, -1 });
 
 	collect(f, b, true);
 	assert_leads(f, 0, world_new(a, 0), world_new(b, 0));
@@ -167,9 +156,10 @@ static void test_a_replace_patch_concerns_what_it_lacks(void **state)
 	struct fixture *f = *state;
 	size_t r;
 
-	add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, 1, -1 });
-	add(f, UPATCH_PATCH_UNLOADING, 0, (const int[]){ 3, -1 });
-	r = add(f, UPATCH_PATCH_LOADED, UPATCH_META_REPLACE, (const int[]){ 1, 2, -1 });
+	world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, 1, -1 });
+	world_add(&f->world, UPATCH_PATCH_UNLOADING, 0, (const int[]){ 3, -1 });
+	r = world_add(&f->world, UPATCH_PATCH_LOADED, UPATCH_META_REPLACE,
+		      (const int[]){ 1, 2, -1 });
 	collect(f, r, true);
 	assert_int_equal(f->slots.nr, 3);
 	assert_leads(f, 0, world_new(0, 0), world_gateway(&f->world, 0));
@@ -182,9 +172,9 @@ static void test_what_an_enabled_replace_patch_lacks_is_original(void **state)
 	struct fixture *f = *state;
 	size_t p;
 
-	add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
-	add(f, UPATCH_PATCH_ENABLED, UPATCH_META_REPLACE, (const int[]){ 1, -1 });
-	p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
+	world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	world_add(&f->world, UPATCH_PATCH_ENABLED, UPATCH_META_REPLACE, (const int[]){ 1, -1 });
+	p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
 	collect(f, p, true);
 	assert_leads(f, 0, world_gateway(&f->world, 0), world_new(p, 0));
 }
@@ -192,7 +182,7 @@ static void test_what_an_enabled_replace_patch_lacks_is_original(void **state)
 static void test_a_function_without_a_slot_is_damage(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
 	struct upatch_meta_func *func =
 		(struct upatch_meta_func *)meta_funcs(f->world.session.record.metas[p]);
 	static const int64_t wrong[] = { 8, -1, (int64_t)sizeof(struct upatch_slot) * FUNCS,
@@ -211,7 +201,7 @@ static void test_a_function_without_a_slot_is_damage(void **state)
 static void test_of_an_absent_library_nothing_is_concerned(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, -1 });
 	struct upatch_meta *meta = f->world.session.record.metas[p];
 
 	((struct upatch_meta_object *)meta_objects(meta))->start = 0;
@@ -244,7 +234,7 @@ static void assert_untouched(struct fixture *f, int func)
 static void test_opening_leads_through_the_dispatchers(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 1, 3, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 1, 3, -1 });
 	static const int funcs[] = { 0, 1, 3 };
 
 	collect(f, p, true);
@@ -258,7 +248,7 @@ static void test_opening_leads_through_the_dispatchers(void **state)
 static void test_settling_leads_straight_and_whoever_is_in_a_dispatcher_along(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 2, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 2, -1 });
 
 	world_write_jump(&f->world, 0);
 	world_write_jump(&f->world, 2);
@@ -277,7 +267,7 @@ static void test_settling_leads_straight_and_whoever_is_in_a_dispatcher_along(vo
 static void test_settling_back_restores_the_entries(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 2, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 2, -1 });
 
 	world_write_jump(&f->world, 0);
 	world_write_jump(&f->world, 1); /* another patch's */
@@ -299,8 +289,8 @@ static void test_settling_back_restores_the_entries(void **state)
 static void test_a_function_that_an_older_patch_has_keeps_its_jump(void **state)
 {
 	struct fixture *f = *state;
-	size_t a = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
-	size_t b = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	size_t a = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	size_t b = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
 
 	world_write_jump(&f->world, 0);
 	collect(f, b, false);
@@ -312,7 +302,7 @@ static void test_a_function_that_an_older_patch_has_keeps_its_jump(void **state)
 static void test_what_is_no_jump_of_ours_is_not_restored(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_ENABLED, 0, (const int[]){ 0, -1 });
 	uint8_t *code = (uint8_t *)(uintptr_t)world_func(&f->world, 0);
 
 	/* Its library has gone unnoticed, and something else has come there. */
@@ -345,7 +335,7 @@ static void test_all_of_many_are_stored_and_no_others(void **state)
 		if (i % 8)
 			funcs[nr++] = i;
 	funcs[nr] = -1;
-	p = add(f, UPATCH_PATCH_LOADED, 0, funcs);
+	p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, funcs);
 	collect(f, p, true);
 	assert_int_equal(f->slots.nr, nr);
 	assert_int_equal(slots_open(&f->world.session, &f->slots, 0), 0);
@@ -363,7 +353,7 @@ static void test_all_of_many_are_stored_and_no_others(void **state)
 static void test_what_was_interrupted_is_settled_by_the_states(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 1, 2, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 1, 2, -1 });
 
 	for (int i = 0; i < FUNCS; i++)
 		world_write_jump(&f->world, i);
@@ -386,7 +376,7 @@ static void test_what_was_interrupted_is_settled_by_the_states(void **state)
 static void test_what_never_began_is_undone_by_the_states(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 1, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 0, 1, -1 });
 
 	world_write_jump(&f->world, 0);
 	collect(f, p, true);
@@ -435,7 +425,7 @@ static uint64_t write_with_thread_at(struct fixture *f, size_t patch, uint64_t p
 static void test_threads_behind_the_first_instruction_go_on_in_the_gateway(void **state)
 {
 	struct fixture *f = *state;
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, -1 });
 	uint64_t entry = world_func(&f->world, 1), gateway = world_gateway(&f->world, 1);
 
 	/* Of its instructions, at 0, 1 and 4, the first one meets the jump. */
@@ -464,7 +454,7 @@ static void test_entries_that_have_their_jump_are_left_alone(void **state)
 /* The part of a library that may go: its object has a template. */
 static size_t add_library(struct fixture *f, uint64_t template_addr)
 {
-	size_t p = add(f, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, 2, -1 });
+	size_t p = world_add(&f->world, UPATCH_PATCH_LOADED, 0, (const int[]){ 1, 2, -1 });
 	struct upatch_meta *meta = f->world.session.record.metas[p];
 
 	((struct upatch_meta_object *)meta_objects(meta))->template_addr = template_addr;

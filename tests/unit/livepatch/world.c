@@ -139,11 +139,11 @@ static void fill_func(struct world *w, struct upatch_meta *meta, size_t patch, i
 	meta->nr_ranges += 2;
 }
 
-size_t world_add(struct world *w, const struct world_patch *patch)
+size_t world_add(struct world *w, enum upatch_patch_state state, uint32_t flags, const int *funcs)
 {
 	static const char strings[] = "\0func\0object";
 	struct upatch_record *head = w->session.record.head;
-	size_t nr = count(patch->funcs), size;
+	size_t nr = count(funcs), size;
 	int index = record_free_patch(&w->session.record);
 	struct upatch_meta *meta;
 
@@ -153,9 +153,9 @@ size_t world_add(struct world *w, const struct world_patch *patch)
 	       sizeof(strings);
 	meta = calloc(1, size);
 	assert_non_null(meta);
-	meta->flags = patch->flags;
+	meta->flags = flags;
 	meta->seq = ++head->next_seq;
-	strncpy(meta->name, patch->name, sizeof(meta->name) - 1);
+	strcpy(meta->name, "p");
 	meta->nr_objects = 1;
 	meta->objects_offset = sizeof(*meta);
 	meta->funcs_offset = meta->objects_offset + (uint32_t)sizeof(struct upatch_meta_object);
@@ -173,10 +173,10 @@ size_t world_add(struct world *w, const struct world_patch *patch)
 		.nr_funcs = (uint32_t)nr,
 	};
 	for (size_t i = 0; i < nr; i++)
-		fill_func(w, meta, (size_t)index, patch->funcs[i]);
+		fill_func(w, meta, (size_t)index, funcs[i]);
 	head->patches[index] = (struct upatch_patch_entry){
 		.seq = meta->seq,
-		.state = patch->state,
+		.state = state,
 	};
 	w->session.record.metas[index] = meta;
 	return (size_t)index;

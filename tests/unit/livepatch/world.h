@@ -39,16 +39,11 @@ struct world {
 void world_init(struct world *w, size_t nr_funcs);
 void world_deinit(struct world *w);
 
-/* A patch for the functions listed, to a negative one; none of them has a slot yet. */
-struct world_patch {
-	const char *name;
-	enum upatch_patch_state state;
-	uint32_t flags; /* enum upatch_meta_flags */
-	const int *funcs;
-};
-
-/* Return: its index in the record. The later, the newer. */
-size_t world_add(struct world *w, const struct world_patch *patch);
+/*
+ * A patch for the functions listed, to a negative one; none of them has a slot yet. @flags: enum
+ * upatch_meta_flags. Return: its index in the record. The later, the newer.
+ */
+size_t world_add(struct world *w, enum upatch_patch_state state, uint32_t flags, const int *funcs);
 
 void world_set_state(struct world *w, size_t patch, enum upatch_patch_state state);
 
