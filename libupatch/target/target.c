@@ -202,7 +202,8 @@ int target_check_alive(struct target *target)
 	struct pollfd pollfd = { .fd = target->pidfd, .events = POLLIN };
 	struct proc_stat stat;
 
-	if (poll(&pollfd, 1, 0) != 0 || proc_read_stat(target->procfd, 0, &stat) < 0)
+	/* The main thread's: for the process as a whole the kernel would add up all threads. */
+	if (poll(&pollfd, 1, 0) != 0 || proc_read_stat(target->procfd, target->pid, &stat) < 0)
 		return diag_err(target->diag, -ESRCH, UPATCH_E_GONE, &where,
 				"the process has exited");
 	/* It shows no stack once its main thread has exited. */
