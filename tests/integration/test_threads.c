@@ -76,10 +76,12 @@ static void test_a_stopped_process_stays_stopped(void **state)
 	assert_answer(f, "call", "call 2009 6 41 5");
 	kill(f->pid, SIGSTOP);
 	wait_for_state(f, 'T');
-	fixture_revert(f, "p");
+	assert_int_equal(upatch_target_revert(f->target, "p", NULL, NULL), 0);
 	wait_for_state(f, 'T');
 	kill(f->pid, SIGCONT);
 	assert_answer(f, "call", "call 10 6 42 5");
+	/* Now that it can answer. */
+	fixture_drop_kept(f, "p");
 	fixture_assert_unchanged(f);
 }
 
